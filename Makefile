@@ -1,0 +1,36 @@
+# Two commands do it all: `make demo` and `make test`. Each sets up .venv by itself; the second time that is quick.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.PHONY: demo test lint bench clean
+
+demo: .venv/.demo
+	$(BIN)/puredrop demo
+
+test: .venv/.test lint
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/.test
+	$(BIN)/puredrop bench --json bench/results/cpu.json --picture docs/bench.png
+
+clean:
+	rm -rf .venv report build dist
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.demo: pyproject.toml | .venv/bin/python
+	$(PIP) install -e ".[demo]"
+	touch $@
+
+# Without a PyTorch wheel for this machine the comparisons with PyTorch are skipped, each by name.
+.venv/.test: pyproject.toml | .venv/bin/python
+	$(PIP) install -e ".[test]"
+	$(PIP) install -e ".[torch]" || echo "no wheel of PyTorch 2.13.0 here: its rows will be skipped by name"
+	touch $@

@@ -1,0 +1,52 @@
+"""puredrop: a dropout engine.
+
+A mask is a pure function of (key, element index); dropout is a linear map; its gradient is the same map with the
+same key.
+
+In reading order: `random` (keys, Philox, decisions), `backends` (what a machine owes the engine), `streams` (where
+masks come from), `tensor` (the tape), `ops`, `variants` (every dropout), `nn` and `optim`, `uncertainty`,
+`conformance`, `bench`.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from . import backends, nn, ops, optim, random, streams, uncertainty, variants
+from .gradcheck import gradcheck
+from .random import Index, Key, Rng
+from .streams import draw_from
+from .tensor import Tensor, checkpoint, grad, no_grad
+from .variants import dropout, keep_mask
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Index",
+    "Key",
+    "Rng",
+    "Tensor",
+    "backends",
+    "bench",
+    "checkpoint",
+    "conformance",
+    "draw_from",
+    "dropout",
+    "grad",
+    "gradcheck",
+    "keep_mask",
+    "nn",
+    "no_grad",
+    "ops",
+    "optim",
+    "random",
+    "streams",
+    "uncertainty",
+    "variants",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The larger tools are imported when first used."""
+    if name in ("conformance", "bench"):
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module 'puredrop' has no attribute {name!r}")

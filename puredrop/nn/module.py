@@ -1,0 +1,275 @@
+"""Modules: trees of layers with parameters, three modes, and one seed."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .. import backends
+from ..backends import Backend
+from ..random import Index, Key, Keys, Rng, journal, passes
+from ..random.passes import MODES, Mode, Pass
+from ..tensor import Tensor, raw
+from .init import Initialiser
+
+Self = TypeVar("Self", bound="Module")
+
+
+class Parameter(Tensor):
+    """A tensor that a model learns. Its numbers are drawn by the first `.seed` of the model, or filled by a load.
+
+    `init(key, shape)` gives the first numbers. Until then `drawn` is False and a forward pass raises.
+    """
+
+    __slots__ = ("drawn", "init")
+
+    def __init__(self, shape: tuple[int, ...], init: Initialiser, dtype: Any = np.float32) -> None:
+        super().__init__(np.zeros(shape, dtype), requires_grad=True)
+        self.init = init
+        self.drawn = False
+
+    def draw(self, key: Key) -> None:
+        """Fill with first numbers: the same on every backend, for NumPy draws them."""
+        self.fill(self.init(key, self.shape))
+
+    def fill(self, values: Any) -> None:
+        """Take these numbers, in the parameter's own dtype and on its backend."""
+        self.data = self.backend.xp.array(values, self.dtype)
+        self.grad = None
+        self.drawn = True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt_parameter, (type(self), self.data, self.backend, self.requires_grad, self.init, self.drawn)
+
+
+def _rebuilt_parameter(
+    cls: type[Parameter], data: Any, backend: Backend, requires_grad: bool, init: Initialiser, drawn: bool
+) -> Parameter:
+    new = cls._rebuilt(data, backend, requires_grad)
+    assert isinstance(new, Parameter)
+    new.init, new.drawn = init, drawn
+    return new
+
+
+class Module:
+    """Base of all layers and models. Subclasses hold parameters and modules as attributes, and define `forward`.
+
+    Modes: `train()` draws and advances; `eval()` is deterministic; `sample()` draws as Monte-Carlo samples 0, 1, ...
+    with everything else as in eval.
+    """
+
+    mode: Mode = "train"
+    backend: Backend | None = None
+    _runs = 0  # how many passes were opened here since `.sample()`: the number of the next Monte-Carlo sample
+    _ready = False
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} defines no forward")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run `forward`. The outermost call opens a pass, and makes tensors of floating-point arrays."""
+        if passes.current() is not None:
+            return self.forward(*args, **kwargs)
+        self._require_parameters()
+        with passes.entered(journal.remembered(self._new_pass)):
+            return self.forward(*(self._placed(a) for a in args), **kwargs)
+
+    def _new_pass(self) -> Pass:
+        self._runs += 1
+        return Pass(samples=range(self._runs - 1, self._runs))
+
+    def _placed(self, x: Any) -> Any:
+        is_float_array = not isinstance(x, Tensor) and getattr(getattr(x, "dtype", None), "kind", "") == "f"
+        return Tensor(x, self.backend) if is_float_array else x
+
+    def _require_parameters(self) -> None:
+        if self._ready:
+            return
+        for name, parameter in self.named_parameters():
+            if not parameter.drawn:
+                raise RuntimeError(
+                    f"{type(self).__name__}: parameter {name!r} has no numbers yet; "
+                    f"call .seed(s) to draw them, or load weights"
+                )
+        self._ready = True
+
+    # --------------------------------------------------------------------------------------------------- the tree
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all below it, in tree order, each once."""
+        seen: set[int] = set()
+        for name, module in self._walk(prefix):
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
+
+    def _walk(self, prefix: str) -> Iterator[tuple[str, Module]]:
+        yield prefix, self
+        for name, value in _members(self):
+            if isinstance(value, Module):
+                yield from value._walk(f"{prefix}.{name}" if prefix else name)
+
+    def modules(self) -> Iterator[Module]:
+        """All modules, in tree order."""
+        return (module for _, module in self.named_modules())
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """All parameters with their dotted names, in tree order, each once."""
+        seen: set[int] = set()
+        for prefix, module in self.named_modules():
+            for name, value in _members(module):
+                if isinstance(value, Parameter) and id(value) not in seen:
+                    seen.add(id(value))
+                    yield f"{prefix}.{name}" if prefix else name, value
+
+    def parameters(self) -> list[Parameter]:
+        """All parameters, in tree order."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def named_sites(self) -> Iterator[tuple[str, Site]]:
+        """The layers that draw, in tree order: their place is their site number."""
+        return ((name, module) for name, module in self.named_modules() if isinstance(module, Site))
+
+    # --------------------------------------------------------------------------------------------------- modes, seed
+    def train(self: Self) -> Self:
+        """Draw, and advance; batch statistics are used and updated."""
+        return self._set_mode("train")
+
+    def eval(self: Self) -> Self:
+        """Deterministic: every layer follows its evaluation rule."""
+        return self._set_mode("eval")
+
+    def sample(self: Self) -> Self:
+        """Draw as Monte-Carlo samples 0, 1, ... of a prediction; everything else as in eval. Advances nothing saved."""
+        return self._set_mode("sample")
+
+    def _set_mode(self: Self, mode: Mode) -> Self:
+        assert mode in MODES
+        for module in self.modules():
+            module.mode = mode
+            module._runs = 0
+        return self
+
+    def seed(self: Self, seed: int) -> Self:
+        """Number the layers that draw, in tree order, and give each the random stream of `seed` from step 0.
+
+        The first seed draws the parameters too; a later one changes masks only (`reset_parameters` redraws them).
+        """
+        for number, (_, site) in enumerate(self.named_sites()):
+            site.rng = Rng(seed, site=number)
+        return self._draw_parameters(seed, only_missing=True)
+
+    def reset_parameters(self: Self, seed: int) -> Self:
+        """Draw all parameters anew."""
+        return self._draw_parameters(seed, only_missing=False)
+
+    def _draw_parameters(self: Self, seed: int, only_missing: bool) -> Self:
+        for number, parameter in enumerate(self.parameters()):
+            if not (only_missing and parameter.drawn):
+                parameter.draw(Key(seed, site=number))
+        return self
+
+    def to(self: Self, backend: str | Backend) -> Self:
+        """Move all parameters to a backend; gradients are dropped."""
+        target = backends.get(backend)
+        for module in self.modules():
+            module.backend = target
+        for parameter in self.parameters():
+            parameter.data, parameter.backend = target.xp.asarray(parameter.data), target
+            parameter.node = None
+            parameter.requires_grad = True
+        return self
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    # --------------------------------------------------------------------------------------------------- state
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Name -> numbers of every parameter."""
+        return {name: parameter.numpy() for name, parameter in self.named_parameters()}
+
+    def check_state(self, state: Mapping[str, Any]) -> None:
+        """Raise ValueError, listing all that is missing, unexpected or misshapen, unless these weights fit."""
+        own = dict(self.named_parameters())
+        problems = [
+            *(f"missing {name}" for name in own if name not in state),
+            *(f"unexpected {name}" for name in state if name not in own),
+            *(
+                f"{name} has shape {np.shape(state[name])}, expected {parameter.shape}"
+                for name, parameter in own.items()
+                if name in state and np.shape(state[name]) != parameter.shape
+            ),
+        ]
+        if problems:
+            raise ValueError(
+                f"{type(self).__name__}: these weights do not fit, nothing was loaded: {'; '.join(problems)}"
+            )
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Fill every parameter. Raises as `check_state`, and loads nothing then."""
+        self.check_state(state)
+        for name, parameter in self.named_parameters():
+            parameter.fill(raw(state[name]))
+
+    def random_state(self) -> dict[str, tuple[int, int, int]]:
+        """Name -> (seed, site, step) of every layer that draws."""
+        return {name: (s.rng.seed, s.rng.site, s.rng.step) for name, s in self.named_sites() if s.rng is not None}
+
+    def load_random_state(self, state: Mapping[str, Any]) -> None:
+        """Continue drawing where that state stood. Raises ValueError, changing nothing, where the layers differ."""
+        sites = dict(self.named_sites())
+        unknown = sorted(set(state) - set(sites))
+        if unknown:
+            raise ValueError(f"{type(self).__name__}: the random state names layers that draw nothing here: {unknown}")
+        streams = {name: Rng(*map(operator.index, numbers)) for name, numbers in state.items()}
+        for name, site in sites.items():
+            site.rng = streams.get(name)
+
+    def extra_repr(self) -> str:
+        """What the layer's line shows between its brackets."""
+        return ""
+
+    def __repr__(self) -> str:
+        children = [(name, value) for name, value in _members(self) if isinstance(value, Module)]
+        if not children:
+            return f"{type(self).__name__}({self.extra_repr()})"
+        lines = [f"({name}): {value!r}".replace("\n", "\n  ") for name, value in children]
+        return "\n  ".join([f"{type(self).__name__}(", *lines]) + "\n)"
+
+
+class Site(Module):
+    """A module that draws. Its address is (seed, its place among the sites of the model, step)."""
+
+    rng: Rng | None = None
+    batch_axis = 0
+
+    def address(self, shape: tuple[int, ...], shared: tuple[int, ...] = ()) -> tuple[Keys, Index] | None:
+        """Where this site's next draw takes place, for an array of `shape`; None where it does not draw (eval)."""
+        return journal.remembered(lambda: self._address(shape, shared))
+
+    def _address(self, shape: tuple[int, ...], shared: tuple[int, ...]) -> tuple[Keys, Index] | None:
+        run = passes.current()
+        assert run is not None, "a site is asked inside a pass"
+        mode = run.mode or self.mode
+        if mode == "eval":
+            return None
+        if self.rng is None:
+            raise RuntimeError(
+                f"{type(self).__name__} has nothing to draw with; call .seed(s) on the model, or load its random state"
+            )
+        return run.address(self.rng, mode, shape, shared, self.batch_axis)
+
+
+def _members(module: Module) -> Iterator[tuple[str, Any]]:
+    """Parameters and modules held as attributes, also in lists."""
+    for name, value in vars(module).items():
+        if isinstance(value, (Module, Parameter)):
+            yield name, value
+        elif isinstance(value, (list, tuple)):
+            for i, item in enumerate(value):
+                if isinstance(item, (Module, Parameter)):
+                    yield f"{name}.{i}", item

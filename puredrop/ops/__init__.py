@@ -1,0 +1,69 @@
+"""Deterministic primitives, each with its gradient beside it. Arrays in, arrays out; tensors in, tensors out."""
+
+from . import methods as _methods  # noqa: F401  # binds the operators of Tensor
+from .arithmetic import add, divide, matmul, multiply, negative, power, subtract
+from .dense import linear
+from .elementwise import absolute, clip, exp, log, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, where
+from .masking import drop, drop_given
+from .probability import cross_entropy, log_softmax, softmax
+from .reduce import max, mean, min, std, sum, var
+from .shape import (
+    astype,
+    broadcast_to,
+    concatenate,
+    flatten,
+    reshape,
+    scatter,
+    squeeze,
+    stack,
+    swapaxes,
+    take,
+    transpose,
+    unsqueeze,
+)
+
+__all__ = [
+    "add",
+    "divide",
+    "matmul",
+    "multiply",
+    "negative",
+    "power",
+    "subtract",
+    "drop",
+    "drop_given",
+    "absolute",
+    "clip",
+    "exp",
+    "log",
+    "maximum",
+    "minimum",
+    "relu",
+    "sigmoid",
+    "softplus",
+    "sqrt",
+    "tanh",
+    "where",
+    "linear",
+    "max",
+    "mean",
+    "min",
+    "std",
+    "sum",
+    "var",
+    "astype",
+    "broadcast_to",
+    "concatenate",
+    "flatten",
+    "reshape",
+    "scatter",
+    "squeeze",
+    "stack",
+    "swapaxes",
+    "take",
+    "transpose",
+    "unsqueeze",
+    "cross_entropy",
+    "log_softmax",
+    "softmax",
+]

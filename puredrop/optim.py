@@ -1,0 +1,225 @@
+"""Optimisers, gradient clipping and learning-rate schedules.
+
+A learning rate is a number, or a function of the number of steps taken: a schedule has no state of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .nn.module import Parameter
+
+Rate: TypeAlias = float | Callable[[int], float]
+
+
+class Optimizer:
+    """Base: parameters, a rate, and what is remembered for each parameter between steps. Updates are in place."""
+
+    memory: tuple[str, ...] = ()  # the arrays kept for each parameter
+
+    def __init__(self, params: Iterable[Parameter], lr: Rate) -> None:
+        self.params = list(params)
+        if not self.params:
+            raise ValueError(f"{type(self).__name__}: no parameters to optimise")
+        if not callable(lr) and not lr >= 0:
+            raise ValueError(f"{type(self).__name__}: lr must be at least 0, got {lr}")
+        self.lr = lr
+        self.steps = 0
+        self.kept: dict[str, list[Any]] = {name: [p.data * 0 for p in self.params] for name in self.memory}
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.lr(self.steps) if callable(self.lr) else self.lr)
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+        lr = self.rate
+        self.steps += 1
+        for i, p in enumerate(self.params):
+            if p.grad is not None:
+                self.update(p.data, p.grad, lr, {name: arrays[i] for name, arrays in self.kept.items()})
+
+    def update(self, x: Any, g: Any, lr: float, kept: dict[str, Any]) -> None:
+        """Change x, and what is kept for it, in place."""
+        raise NotImplementedError
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for p in self.params:
+            p.grad = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """`steps`, and an array for each parameter and kind of memory."""
+        arrays = {f"{name}.{i}": np.asarray(a) for name, kept in self.kept.items() for i, a in enumerate(kept)}
+        return {"steps": np.asarray(self.steps), **arrays}
+
+    def check_state(self, state: Mapping[str, Any]) -> None:
+        """Raise ValueError, naming what differs, unless this state fits."""
+        own = self.state_dict()
+        wrong = sorted(set(own) ^ set(state)) or [n for n in own if np.shape(own[n]) != np.shape(state[n])]
+        if wrong:
+            raise ValueError(f"{type(self).__name__}: this state does not fit, nothing was loaded: {', '.join(wrong)}")
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where that state stood. Raises as `check_state`, and changes nothing then."""
+        self.check_state(state)
+        self.steps = int(state["steps"])
+        for name, kept in self.kept.items():
+            for i, a in enumerate(kept):
+                a[...] = self.params[i].backend.xp.asarray(state[f"{name}.{i}"])
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent.
+
+    Math: g += weight_decay x; v = momentum v + g (v = g at first); x -= lr v, nesterov: x -= lr (g + momentum v).
+    `max_norm` then limits the norm of each unit's incoming weights (rows of arrays of two axes or more), as Srivastava
+    et al. (2014) advise beside dropout.
+    """
+
+    memory = ("velocity",)
+
+    def __init__(
+        self,
+        params: Iterable[Parameter],
+        lr: Rate,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        max_norm: float | None = None,
+    ) -> None:
+        super().__init__(params, lr)
+        self.momentum, self.nesterov = momentum, nesterov
+        self.weight_decay, self.max_norm = weight_decay, max_norm
+
+    def update(self, x: Any, g: Any, lr: float, kept: dict[str, Any]) -> None:
+        if self.weight_decay:
+            g = g + self.weight_decay * x
+        if self.momentum:
+            v = kept["velocity"]  # zero before the first step, so that step gives v = g
+            v *= self.momentum
+            v += g
+            g = g + self.momentum * v if self.nesterov else v
+        x -= lr * g
+        if self.max_norm is not None and x.ndim > 1:
+            limit_norm(x, self.max_norm)
+
+
+class Adam(Optimizer):
+    """Adam (Kingma & Ba 2015), with weight decay added to the gradient.
+
+    Math: m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; x -= lr m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps).
+    """
+
+    memory = ("m", "v")
+
+    def __init__(
+        self,
+        params: Iterable[Parameter],
+        lr: Rate = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr)
+        self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
+
+    def update(self, x: Any, g: Any, lr: float, kept: dict[str, Any]) -> None:
+        if self.weight_decay:
+            g = g + self.weight_decay * x
+        (b1, b2), m, v = self.betas, kept["m"], kept["v"]
+        m *= b1
+        m += (1 - b1) * g
+        v *= b2
+        v += (1 - b2) * (g * g)
+        denominator = v**0.5
+        denominator /= math.sqrt(1 - b2**self.steps)
+        denominator += self.eps
+        x -= (lr / (1 - b1**self.steps)) * m / denominator
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019): x *= 1 - lr weight_decay before Adam's step."""
+
+    def __init__(
+        self, params: Iterable[Parameter], lr: Rate = 1e-3, weight_decay: float = 1e-2, **options: Any
+    ) -> None:
+        super().__init__(params, lr, **options)
+        self.decay = weight_decay
+
+    def update(self, x: Any, g: Any, lr: float, kept: dict[str, Any]) -> None:
+        x *= 1 - lr * self.decay
+        super().update(x, g, lr, kept)
+
+
+def limit_norm(x: Any, max_norm: float) -> None:
+    """Scale each row of x (all axes but the first together) down to the norm, in place."""
+    norms = (x * x).sum(axis=tuple(range(1, x.ndim)), keepdims=True) ** 0.5  # (rows, 1, ...)
+    x *= (max_norm / norms.clip(max_norm)).astype(x.dtype)
+
+
+def clip_grad_norm(params: Iterable[Parameter], max_norm: float) -> float:
+    """Scale all gradients so that their joint norm is at most `max_norm`; returns the norm before.
+
+    Raises: ValueError where the norm is not finite (nothing is changed).
+    """
+    grads = [p.grad for p in params if p.grad is not None]
+    norm = math.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in grads))
+    if not math.isfinite(norm):
+        raise ValueError(f"clip_grad_norm: the gradients' norm is {norm}; the loss or a step before it has overflowed")
+    if norm > max_norm:
+        for g in grads:
+            g *= max_norm / norm
+    return norm
+
+
+def clip_grad_value(params: Iterable[Parameter], limit: float) -> None:
+    """Limit every gradient element to [-limit, limit]."""
+    for p in params:
+        if p.grad is not None:
+            p.grad = p.grad.clip(-limit, limit)
+
+
+def step_decay(lr: float, every: int, factor: float = 0.1) -> Callable[[int], float]:
+    """lr times `factor` after each `every` steps.
+
+    >>> [step_decay(1.0, every=2, factor=0.5)(step) for step in range(5)]
+    [1.0, 1.0, 0.5, 0.5, 0.25]
+    """
+    return lambda step: lr * factor ** (step // every)
+
+
+def cosine(lr: float, steps: int, warmup: int = 0, final: float = 0.0) -> Callable[[int], float]:
+    """A linear rise over `warmup` steps, then half a cosine down to `final` at step `steps` (Loshchilov & Hutter 2017).
+
+    >>> [round(cosine(1.0, steps=4)(step), 3) for step in range(5)]
+    [1.0, 0.854, 0.5, 0.146, 0.0]
+    """
+
+    def rate(step: int) -> float:
+        if step < warmup:
+            return lr * (step + 1) / warmup
+        progress = min(1.0, (step - warmup) / max(1, steps - warmup))
+        return final + (lr - final) * (1 + math.cos(math.pi * progress)) / 2
+
+    return rate
+
+
+def linear(lr: float, steps: int, warmup: int = 0, final: float = 0.0) -> Callable[[int], float]:
+    """A linear rise over `warmup` steps, then a straight line down to `final` at step `steps`.
+
+    >>> [linear(1.0, steps=4)(step) for step in range(5)]
+    [1.0, 0.75, 0.5, 0.25, 0.0]
+    """
+
+    def rate(step: int) -> float:
+        if step < warmup:
+            return lr * (step + 1) / warmup
+        return lr + (final - lr) * min(1.0, (step - warmup) / max(1, steps - warmup))
+
+    return rate

@@ -1,0 +1,59 @@
+"""Record and replay: a recomputation must draw what the first computation drew.
+
+Everything random that happens goes through `remembered`. Under `recording()` it is noted down; under
+`replaying(events)` it is read back in the same order, so neither counters nor generators move a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+# The journals in force, outermost first: (events, position), position None while recording.
+_journals: ContextVar[tuple[tuple[list[Any], Iterator[Any] | None], ...]] = ContextVar("journals", default=())
+
+
+def remembered(happen: Callable[[], T]) -> T:
+    """What `happen()` gives; under a replay, what it gave the first time."""
+    journals = _journals.get()
+    if not journals:
+        return happen()
+    replays = [replay for _, replay in journals if replay is not None]
+    event = next(replays[-1]) if replays else happen()
+    for events, replay in journals:
+        if replay is None:
+            events.append(event)
+    return event
+
+
+@contextmanager
+def recording() -> Iterator[list[Any]]:
+    """Note down all that happens inside."""
+    events: list[Any] = []
+    with _in_force(events, None):
+        yield events
+
+
+@contextmanager
+def replaying(events: list[Any]) -> Iterator[None]:
+    """Read back, in order, what was noted down."""
+    with _in_force(events, iter(events)):
+        yield
+
+
+def is_replaying() -> bool:
+    """Whether this is a recomputation: statistics and schedules then stand still."""
+    return any(replay is not None for _, replay in _journals.get())
+
+
+@contextmanager
+def _in_force(events: list[Any], replay: Iterator[Any] | None) -> Iterator[None]:
+    token = _journals.set((*_journals.get(), (events, replay)))
+    try:
+        yield
+    finally:
+        _journals.reset(token)

@@ -1,0 +1,11 @@
+"""Where masks come from: the one seam through which every drawing operation asks.
+
+The native source (no source set) draws from keys, fused with the map. Any other source gives masks that a graph must
+keep: masks made elsewhere, the enumeration of all masks, another library's generator.
+"""
+
+from .enumeration import enumerate_masks
+from .given import Given, checked_mask
+from .source import Source, answered, current, draw_from
+
+__all__ = ["Given", "Source", "answered", "checked_mask", "current", "draw_from", "enumerate_masks"]

@@ -1,0 +1,51 @@
+"""The seam: which source of masks is in force."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+from ..random import Draw
+from ..random.journal import remembered
+
+
+class Source(Protocol):
+    """What can stand in for the native draw."""
+
+    def keep(self, x: Any, draw: Draw, p: Any) -> Any:
+        """The mask for array x: bool, True = kept, broadcasts to x. `draw.key` is None where no key was given."""
+
+    def select(self, xp: Any, x: Any, keep: Any, scale: Any, shift: float | None, fill: Any) -> Any:
+        """The map with that mask: `backends.select.select`, or the rule of the library that is replayed."""
+
+
+_current: ContextVar[Source | None] = ContextVar("source", default=None)
+
+
+@contextmanager
+def draw_from(source: Source | None) -> Iterator[Source | None]:
+    """Inside, every draw asks `source` for its mask; None is the native source.
+
+    >>> import numpy as np, puredrop
+    >>> with puredrop.draw_from(puredrop.streams.Given([np.array([True, False])])):
+    ...     puredrop.dropout(np.ones(2), p=0.5)
+    array([2., 0.])
+    """
+    token = _current.set(source)
+    try:
+        yield source
+    finally:
+        _current.reset(token)
+
+
+def current() -> Source | None:
+    """The source in force; None is the native one."""
+    return _current.get()
+
+
+def answered(x: Any, draw: Draw, p: Any) -> tuple[Source, Any] | None:
+    """The source in force and its mask for this draw; None where the draw is native. A recomputation gets the same."""
+    source = _current.get()
+    return remembered(lambda: None if source is None else (source, source.keep(x, draw, p)))

@@ -1,0 +1,90 @@
+"""Noise on single elements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from .. import backends
+from ..random import Index, Keys, threshold
+from ..tensor import Tensor
+from .bernoulli_map import bernoulli_map, inverted_scale
+from .door import checked_array, checked_rate
+
+
+def keep_mask(
+    key: Keys, shape: int | Sequence[int] | Index, p: Any, *, shared: int | Sequence[int] = (), backend: Any = None
+) -> Any:
+    """Where `dropout` with this key keeps: the mask itself.
+
+    Math: element e is kept with probability 1 - p, independently; a pure function of (key, e).
+    Shapes: `shape` with the `shared` axes of size 1; a tuple of keys puts an axis in front. An `Index` in place of the
+        shape draws a part of a whole.
+    Dtypes: bool, True = kept.
+    Draws: one halfword an element, at (key, element number); equal on every backend.
+    Raises: TypeError or ValueError for p outside [0, 1], or shared axes that do not exist.
+    Reference: Hinton et al., "Improving neural networks by preventing co-adaptation of feature detectors" (2012).
+
+    >>> from puredrop import Index, Key
+    >>> keep_mask(Key(seed=7), (2, 6), p=0.5).astype(int)
+    array([[0, 1, 1, 1, 1, 0],
+           [1, 0, 1, 0, 1, 1]])
+    >>> whole = Index.whole((2, 6))                            # a shard draws its part of the whole
+    >>> keep_mask(Key(seed=7), whole[1:, 3:], p=0.5).astype(int)
+    array([[0, 1, 1]])
+    """
+    p = checked_rate("keep_mask", p)
+    index = shape if isinstance(shape, Index) else Index.whole(shape, shared)
+    return backends.get(backend).keep(key, index, threshold(p))
+
+
+def dropout(
+    x: Any,
+    p: Any = 0.5,
+    *,
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    shared: int | Sequence[int] = (),
+    index: Index | None = None,
+    scale_rounding: Literal["float32", "dtype"] = "float32",
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """Drop each element with probability p and scale the rest by 1 / (1 - p).
+
+    Math: y = x * m / (1 - p), m = 1 where kept, else 0; E[y] = x. Gradient: dx = g * m / (1 - p), the same map with the
+        same key. Evaluation (`training=False`) and p = 0 give x; p = 1 gives zeros with a zero gradient.
+    Shapes: x any; y like x. One draw along each of the `shared` axes (Keras: noise_shape with size 1). `index` says
+        which part of a global noise tensor x is; a tuple of keys enumerates the leading axis of x.
+    Dtypes: float32, float64 (and float16 on NumPy); y like x. The scale is formed in float64, applied in float32
+        (float64 for float64), rounded once; `scale_rounding="dtype"` rounds it to the dtype of x first, as PyTorch does
+        on a CPU.
+    Draws: one halfword an element of the noise, at (key, element number). Nothing is kept for backward. `mask=`
+        (True = kept) replaces the draw; `return_mask=True` gives (y, mask).
+    Raises: TypeError for whole-number x or a p that is no number; ValueError for p outside [0, 1], a mask or index that
+        does not fit, or no key.
+    Reference: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting" (2014).
+
+    >>> from puredrop import Key
+    >>> x = np.ones((2, 6), np.float32)
+    >>> dropout(x, p=0.5, key=Key(seed=7))
+    array([[0., 2., 2., 2., 2., 0.],
+           [2., 0., 2., 0., 2., 2.]], dtype=float32)
+    >>> dropout(x, p=0.5, key=Key(seed=7), shared=0)[:, 2]     # one draw for both rows
+    array([2., 2.], dtype=float32)
+    """
+    x, p = checked_array("dropout", x), checked_rate("dropout", p)
+    if not training or (isinstance(p, float) and p == 0.0):
+        y = x if isinstance(x, Tensor) else x.copy()
+        return (y, np.ones(x.shape, np.bool_)) if return_mask else y
+    scale = inverted_scale(p)
+    if scale_rounding == "dtype":
+        scale = x.dtype.type(scale)
+    if shared != ():
+        index = Index.whole(x.shape, shared)
+    return bernoulli_map(
+        "dropout", x, p, key=key, mask=mask, index=index, scale=scale, return_mask=return_mask, backend=backend
+    )
