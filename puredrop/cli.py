@@ -3,28 +3,102 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from . import __version__, backends
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the return value is the exit status."""
+    """Run a command; the return value is the exit status: 0 for good, 1 for a failure, 2 for a wrong call."""
     args = _parser().parse_args(argv)
-    return args.run(args)
+    try:
+        return args.run(args)
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
+    except (ImportError, OSError, ValueError) as error:
+        print(f"puredrop {args.command}: {error}", file=sys.stderr)
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="puredrop", description="A dropout engine: exact masks, exact gradients.")
     parser.add_argument("--version", action="version", version=f"puredrop {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="command")
+    commands = parser.add_subparsers(required=True, metavar="command", dest="command")
+
+    demo = commands.add_parser("demo", help="train on real digits, compare with and without dropout, write a report")
+    demo.add_argument("--report", default="report", metavar="FOLDER", help="where index.html goes (default: report)")
+    demo.add_argument("--seed", type=int, default=0)
+    demo.set_defaults(run=_demo)
+
+    verify = commands.add_parser("verify", help="run every check on every variant and backend; exit 1 on a failure")
+    verify.add_argument("variants", nargs="*", metavar="variant", help="all by default")
+    verify.add_argument("--backend", action="append", metavar="NAME", help="only this one; may be repeated")
+    verify.add_argument("--json", action="store_true", help="print JSON in place of the table")
+    verify.set_defaults(run=_verify)
+
+    bench = commands.add_parser("bench", help="time dropout beside PyTorch, NumPy's generator and a plain copy")
+    bench.add_argument("--quick", action="store_true", help="ten seconds in place of a minute")
+    bench.add_argument("--json", nargs="?", const="-", metavar="FILE", help="write JSON, to the screen without FILE")
+    bench.add_argument("--picture", metavar="FILE", help="draw the times into a .png or .svg file")
+    bench.set_defaults(run=_bench)
 
     listing = commands.add_parser("backends", help="the backends that are installed")
     listing.set_defaults(run=_backends)
     return parser
 
 
+def _demo(args: argparse.Namespace) -> int:
+    from . import bench, conformance, demo
+
+    demo.run(
+        args.report,
+        seed=args.seed,
+        verify=lambda: conformance.as_json(conformance.verify()),
+        bench=lambda progress: bench.run(preset="quick", progress=progress),
+    )
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from . import conformance
+
+    rows = conformance.verify(args.variants or None, on=args.backend, progress=_progress())
+    print(json.dumps(conformance.as_json(rows), indent=1) if args.json else conformance.as_text(rows))
+    return int(any(row.status == "failed" for row in rows))
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from . import bench
+
+    result = bench.run(preset="quick" if args.quick else "full", progress=_progress())
+    if args.json == "-":
+        print(json.dumps(result, indent=1))
+    else:
+        print(bench.table(result))
+    if args.json not in (None, "-"):
+        Path(args.json).write_text(json.dumps(result, indent=1) + "\n")
+    if args.picture:
+        bench.picture(result, args.picture)
+    return 0
+
+
 def _backends(args: argparse.Namespace) -> int:
     for name in backends.available():
         print(name + (" (default)" if name == backends.default_name() else ""))
     return 0
+
+
+def _progress() -> Callable[[int, int, str], None] | None:
+    """A line that is written over on a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(done: int, total: int, text: str) -> None:
+        line = f"[{done}/{total}] {text}"[:78]
+        print(f"\r{line:78}", end="" if done < total else "\r" + " " * 78 + "\r", file=sys.stderr, flush=True)
+
+    return show

@@ -31,6 +31,8 @@ def save(path: str | Path, model: Module, optimizer: Any = None, batches: Batche
         "notes": notes,
     }
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: no such folder {path.parent}")
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         contiguous = {name: np.ascontiguousarray(value).reshape(value.shape) for name, value in arrays.items()}
@@ -51,12 +53,12 @@ def load(path: str | Path, model: Module, optimizer: Any = None, batches: Batche
     for name, value in arrays.items():
         part, _, rest = name.partition(".")
         parts[part][rest] = value
+    model.check_state(parts["model"])
     if optimizer is not None:
         optimizer.check_state(parts["optimizer"])
-    model.check_state(parts["model"])
     if batches is not None:
         batches.check_state(state["batches"])
-    model.load_random_state(state["random"])  # checks, then changes
+    model.load_random_state(state["random"])  # the last that may refuse; it checks before it changes
     model.load_state_dict(parts["model"])
     if optimizer is not None:
         optimizer.load_state_dict(parts["optimizer"])

@@ -102,8 +102,10 @@ class Index:
             raise IndexError(f"Index: axis {axis} takes a slice; only axis 0 takes a list of row numbers; got {part!r}")
         if rows.size and not 0 <= rows.min() <= rows.max() < self.shape[0]:
             raise IndexError(f"Index: rows must lie in [0, {self.shape[0]}), got {rows.min()} to {rows.max()}")
-        rows = rows.astype(np.int64) if self.rows is None else self.rows[rows]
-        return replace(self, shape=_with(self.shape, 0, len(rows)), rows=rows)
+        shape = _with(self.shape, 0, len(rows))
+        if self.strides[0] == 0:  # shared: all rows are one
+            return replace(self, shape=shape)
+        return replace(self, shape=shape, rows=rows.astype(np.int64) if self.rows is None else self.rows[rows])
 
 
 @lru_cache(maxsize=1024)

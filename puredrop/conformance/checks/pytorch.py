@@ -1,0 +1,62 @@
+"""Checks against PyTorch: live where it is installed, against results it once gave everywhere."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from ...gradcheck import relative_error
+from ...tensor import Tensor
+from ..case import Case, Failed, Skipped, Subject
+from .values import example
+
+RATES = (0.1, 0.5, 0.9)
+BOUND = {"float32": 1e-6, "float64": 1e-12}
+VERIFIED_WITH = "2.13.0"
+
+
+def live(subject: Subject) -> float:
+    """PyTorch's result and gradient, its mask read off its result and injected here."""
+    if find_spec("torch") is None:
+        raise Skipped(f"PyTorch is not installed; pip install torch=={VERIFIED_WITH} (its CPU build is enough)")
+    return max(_compare(subject, run) for run in pytorch_runs(subject.case))
+
+
+def golden(subject: Subject) -> float:
+    """The same against results that PyTorch gave when this version of puredrop was made."""
+    with (files("puredrop.conformance") / "golden" / f"pytorch_{subject.case.name}.npz").open("rb") as file:
+        stored = np.load(file)
+        runs = [{name: stored[f"{i}.{name}"] for name in ("x", "p", "g", "keep", "y", "dx")} for i in stored["runs"]]
+    return max(_compare(subject, run) for run in runs)
+
+
+def pytorch_runs(case: Case) -> list[dict[str, Any]]:
+    """What PyTorch's own operation gives: x, p, g, the mask, y and dx."""
+    import torch
+
+    assert case.pytorch is not None
+    runs = []
+    for seed, p in enumerate(RATES):
+        for dtype in ("float32", "float64"):
+            x, g = example((8, 16), dtype, seed), example((8, 16), dtype, seed + 100)
+            torch.manual_seed(seed)
+            leaf = torch.tensor(x, requires_grad=True)
+            y = case.pytorch(torch, leaf, p)
+            y.backward(torch.tensor(g))
+            result = y.detach().numpy()
+            runs.append({"x": x, "p": p, "g": g, "keep": result != 0, "y": result, "dx": leaf.grad.numpy()})
+    return runs
+
+
+def _compare(subject: Subject, run: dict[str, Any]) -> float:
+    x = Tensor(run["x"], subject.backend, requires_grad=True)
+    y = subject.case.call(x, float(run["p"]), mask=run["keep"], backend=subject.backend)
+    y.backward(run["g"])
+    error = max(relative_error(y, run["y"]), relative_error(x.grad, run["dx"]))
+    bound = BOUND[str(run["x"].dtype)]
+    if not error <= bound:
+        raise Failed(f"with PyTorch's own mask at p = {run['p']} values differ by {error:.1e}, bound {bound:.0e}")
+    return error

@@ -1,0 +1,139 @@
+"""Checks of chance: fixed seeds, thresholds at a p-value of 1e-6, so that a right implementation never fails.
+
+Each of them must fail on a dropout whose p is off by one per cent, and on one whose mask repeats every 32 rows: the
+second passed the tests of a published library.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ...random import Key
+from ..case import Failed, Subject
+from .values import example
+
+LIMIT = 1e-6
+Z_LIMIT = 5.5  # standard deviations: two-sided 4e-8, for the many comparisons of a check together below LIMIT
+RATES = (0.1, 0.5, 0.9)
+ROWS, COLUMNS = 1024, 4096
+
+
+def binomial_p_value(count: int, n: int, q: float) -> float:
+    """Twice the smaller tail of Binomial(n, q) at `count`, exactly.
+
+    >>> round(binomial_p_value(0, 3, 0.5), 4)
+    0.25
+    """
+    k = np.arange(count + 1) if count <= n * q else np.arange(count, n + 1)
+    lgamma = np.array([math.lgamma(i + 1) for i in k]), np.array([math.lgamma(n - i + 1) for i in k])
+    log_pmf = math.lgamma(n + 1) - lgamma[0] - lgamma[1] + k * math.log(q) + (n - k) * math.log1p(-q)
+    return min(1.0, 2 * float(np.exp(log_pmf).sum()))
+
+
+def rate(subject: Subject) -> float:
+    """The share dropped is p: over all elements, and in every column. Returns the smallest p-value found."""
+    smallest = 1.0
+    for p in RATES:
+        keep = subject.mask((ROWS, COLUMNS), p, 11)
+        chance = binomial_p_value(int(keep[:256].sum()), 256 * COLUMNS, 1 - p)
+        if chance < LIMIT:
+            raise Failed(f"at p = {p} the share dropped is {1 - keep[:256].mean():.5f}; chance of that: {chance:.0e}")
+        smallest = min(smallest, chance)
+        _require_spread(keep, p)
+    return smallest
+
+
+def _require_spread(keep: np.ndarray, p: float) -> None:
+    """Column sums must scatter as Binomial(rows, 1 - p): more says that rows repeat, another mean that p is off."""
+    z = (keep.sum(axis=0) - len(keep) * (1 - p)) / math.sqrt(len(keep) * p * (1 - p))  # (columns,)
+    bias = z.sum() / math.sqrt(z.size)
+    if abs(bias) > Z_LIMIT:
+        side = "below" if bias > 0 else "above"
+        raise Failed(f"at p = {p} the share dropped is {1 - keep.mean():.5f}, {abs(bias):.1f} sigma {side} p")
+    excess = (z @ z - z.size) / math.sqrt(2 * z.size)
+    if abs(excess) > Z_LIMIT:
+        raise Failed(
+            f"at p = {p} the numbers kept in columns scatter {excess:+.1f} sigma more than chance: rows depend"
+        )
+
+
+def structure(subject: Subject) -> float:
+    """Neighbours at every distance agree as often as chance has it, and no two rows or columns are equal.
+
+    Returns the largest deviation in standard deviations.
+    """
+    worst = 0.0
+    for p in (0.5, 0.9):
+        keep = subject.mask((256, 2048), p, 23)
+        for axis, name in ((0, "rows"), (1, "columns")):
+            lines = {line.tobytes() for line in np.moveaxis(keep, axis, 0)}
+            if len(lines) < keep.shape[axis]:
+                raise Failed(
+                    f"at p = {p} only {len(lines)} of {keep.shape[axis]} {name} of the mask differ: it repeats"
+                )
+            for lag in (*range(1, 34), 48, 63, 64, 65, 96, 127, 128, 129):
+                a, b = (np.moveaxis(keep, axis, 0)[s] for s in (slice(lag, None), slice(None, -lag)))
+                worst = max(worst, _agreement(a, b, p, f"{name} at distance {lag}"))
+    return worst
+
+
+def _agreement(a: np.ndarray, b: np.ndarray, p: float, what: str) -> float:
+    """How far, in standard deviations, the share of a == b is from p^2 + (1 - p)^2."""
+    same = p * p + (1 - p) ** 2
+    # Pairs overlap: the covariance of neighbouring pairs adds to the binomial variance.
+    q = 1 - p
+    variance = same * (1 - same) + 2 * (q**3 + p**3 - same**2)
+    z = float((a == b).mean() - same) / math.sqrt(variance / a.size)
+    if abs(z) > Z_LIMIT:
+        raise Failed(
+            f"at p = {p}, {what} agree in {(a == b).mean():.4f} of places, chance is {same:.4f} ({z:+.1f} sigma)"
+        )
+    return abs(z)
+
+
+def calls(subject: Subject) -> float:
+    """Different seeds give masks that agree as chance has it; the same seed gives the same mask."""
+    p, shape = 0.9, (512, 512)
+    masks = [subject.mask(shape, p, seed) for seed in (0, 1, 2, 1 << 20)]
+    if not np.array_equal(masks[0], subject.mask(shape, p, 0)):
+        raise Failed("the same seed gave two different masks")
+    worst = max(_agreement(masks[i], masks[j], p, f"masks of seeds {i} and {j}") for i in range(4) for j in range(i))
+    for seed, mask in enumerate(masks):
+        _require_spread(mask, p)
+        worst = max(worst, _agreement(mask[32:], mask[:-32], p, f"rows at distance 32 of call {seed}"))
+    return worst
+
+
+def addresses(subject: Subject) -> float:
+    """Neighbouring sites, steps, samples and draws give masks that agree as chance has it."""
+    p, shape = 0.9, (512, 512)
+    keys = [Key(7), Key(7, site=1), Key(7, step=1), Key(7, sample=1), Key(7, sample=1 << 16), Key(7).draw(1)]
+    x = np.ones(shape)
+    masks = [subject.case.call(x, p, key=key, return_mask=True, backend=subject.backend)[1] for key in keys]
+    pairs = [(i, j) for i in range(len(keys)) for j in range(i)]
+    worst = max(_agreement(masks[i], masks[j], p, f"masks of {keys[i]} and {keys[j]}") for i, j in pairs)
+    for mask in masks:
+        _require_spread(mask, p)
+    return worst
+
+
+def moments(subject: Subject) -> float:
+    """Mean and variance of y over seeds are the paper's: of the elements, and of the sum over rows.
+
+    Returns the largest deviation in standard deviations.
+    """
+    draws, p = 600, 0.9
+    x = np.abs(example((128, 4))) + 0.5
+    ys = np.array([subject.apply(x, p, seed) for seed in range(draws)])  # (draws, rows, columns)
+    mean, variance = subject.case.mean(x, p), subject.case.variance(x, p)
+    total_variance = variance.sum(axis=0)  # independent rows
+    z_mean = (ys.sum(axis=1) - mean.sum(axis=0)).mean(axis=0) / np.sqrt(total_variance / draws)  # (columns,)
+    ratio = ys.sum(axis=1).var(axis=0, ddof=1) / total_variance
+    z_spread = (ratio - 1) / math.sqrt(2 / (draws - 1))
+    if np.abs(z_mean).max() > Z_LIMIT:
+        raise Failed(f"at p = {p} the mean of y is {np.abs(z_mean).max():.1f} sigma from the paper's")
+    if np.abs(z_spread).max() > Z_LIMIT:
+        raise Failed(f"at p = {p} the variance of sums of y is {ratio.mean():.2f} times the paper's: rows depend")
+    return float(max(np.abs(z_mean).max(), np.abs(z_spread).max()))

@@ -1,0 +1,141 @@
+"""The door of dropout and keep_mask, injected masks, enumeration; the rest is in the conformance table."""
+
+import numpy as np
+import pytest
+
+import puredrop
+from puredrop import Index, Key, Tensor, dropout, keep_mask
+from puredrop.streams import Given, enumerate_masks
+
+X = np.ones((3, 4), np.float32)
+
+
+@pytest.mark.parametrize("p", [float("nan"), -0.1, 1.1, float("inf"), np.array([0.5, 1.5, 0.5, 0.5])])
+@pytest.mark.parametrize(
+    "call", [lambda p: dropout(X, p, key=Key(0)), lambda p: keep_mask(Key(0), 4, p), puredrop.nn.Dropout]
+)
+def test_rates_outside_0_to_1(call, p):
+    with pytest.raises(ValueError, match=r"(?i)dropout|keep_mask: p must lie in \[0, 1\]"):
+        call(p)
+
+
+@pytest.mark.parametrize("p", [True, np.True_, "0.5", None, [0.5], 0.5j])
+@pytest.mark.parametrize(
+    "call", [lambda p: dropout(X, p, key=Key(0)), lambda p: keep_mask(Key(0), 4, p), puredrop.nn.Dropout]
+)
+def test_rates_that_are_no_numbers(call, p):
+    with pytest.raises(TypeError, match=r"p must be a number in \[0, 1\], got .*; it is the probability of dropping"):
+        call(p)
+
+
+@pytest.mark.parametrize("x", [np.arange(3), np.ones(3, bool), Tensor([1, 2])])
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
+def test_whole_numbers_are_refused_at_every_rate(x, p):
+    with pytest.raises(TypeError, match=r"dropout: x must be floating-point, got dtype .*convert it first"):
+        dropout(x, p, key=Key(0))
+
+
+def test_no_key_says_what_to_give():
+    with pytest.raises(ValueError, match=r"dropout: nothing to draw with; give key=Key\(seed\), or mask="):
+        dropout(X, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("mask", "error", "message"),
+    [
+        (np.ones((3, 4)), TypeError, "a mask must be boolean"),
+        (np.ones((2, 4), bool), ValueError, r"shape \(2, 4\) does not broadcast to the array's shape \(3, 4\)"),
+        (np.ones((1, 3, 4), bool), ValueError, "does not broadcast"),
+    ],
+)
+def test_masks_that_do_not_fit(mask, error, message):
+    with pytest.raises(error, match=message):
+        dropout(X, 0.5, mask=mask)
+
+
+def test_an_index_that_does_not_fit():
+    with pytest.raises(
+        ValueError, match=r"an index of shape \(2, 2\) with 1 key\(s\) does not fit x of shape \(3, 4\)"
+    ):
+        dropout(X, 0.5, key=Key(0), index=Index.whole((2, 2)))
+
+
+def test_accepts_every_kind_of_number():
+    expected = dropout(X, 1.0, key=Key(0))
+    for p in (1, np.int64(1), np.float32(1), np.array(1.0)):
+        assert np.array_equal(dropout(X, p, key=Key(0)), expected)
+
+
+def test_a_rate_for_each_column(backend):
+    p = np.array([0.0, 0.3, 0.9, 1.0])
+    x = np.ones((4000, 4))
+    y = dropout(x, p, key=Key(1), backend=backend)
+    keep = keep_mask(Key(1), x.shape, p, backend=backend)
+    assert np.array_equal(y, np.where(keep, 1 / np.where(p < 1, 1 - p, 1), 0))
+    assert np.array_equal(keep[:, 1], keep_mask(Key(1), x.shape, 0.3, backend=backend)[:, 1])
+    assert abs(keep.mean(0) - (1 - p)).max() < 0.04
+
+
+def test_shared_axes_share_and_others_do_not(backend):
+    x = np.ones((40, 50, 6), np.float32)
+    y = dropout(x, 0.5, key=Key(2), shared=2, backend=backend)
+    assert (y == y[:, :, :1]).all()
+    assert np.array_equal(y[..., 0] != 0, keep_mask(Key(2), (40, 50), 0.5, backend=backend))
+    y = dropout(x, 0.5, key=Key(2), shared=(0, -1), backend=backend)
+    assert (y == y[:1, :, :1]).all()
+    assert 0 < (y[0, :, 0] != 0).sum() < 50
+
+
+def test_keys_on_the_leading_axis_are_the_keys_one_by_one(backend):
+    keys = tuple(Key(1, sample=t) for t in range(5))
+    x = np.random.default_rng(0).standard_normal((5, 3, 7))
+    together = dropout(x, 0.4, key=keys, backend=backend)
+    assert np.array_equal(together, [dropout(x[t], 0.4, key=keys[t], backend=backend) for t in range(5)])
+
+
+def test_the_scale_is_rounded_once_in_float32_or_as_pytorch_does():
+    x = (1 + np.arange(4096) / 4096).astype(np.float16)
+    keep = np.ones(4096, bool)
+    exact = x.astype(np.float64) / 0.9
+    ours = dropout(x, 0.1, mask=keep).astype(np.float64)
+    theirs = dropout(x, 0.1, mask=keep, scale_rounding="dtype").astype(np.float64)
+    assert np.array_equal(ours, (x.astype(np.float32) * np.float32(1 / 0.9)).astype(np.float16))
+    assert np.array_equal(theirs, (x.astype(np.float32) * np.float32(np.float16(1 / 0.9))).astype(np.float16))
+    assert abs((ours / exact).mean() - 1) < 2e-5 < abs((theirs / exact).mean() - 1)
+
+
+def test_pytorch_rounds_its_half_precision_scale_as_we_say(torch):
+    x = np.random.default_rng(0).standard_normal(5000).astype(np.float16)
+    torch.manual_seed(0)
+    theirs = torch.nn.functional.dropout(torch.tensor(x), 0.1).numpy()
+    ours = dropout(x, 0.1, mask=theirs != 0, scale_rounding="dtype")
+    assert np.array_equal(ours, np.where(theirs != 0, theirs, 0))
+
+
+def test_given_masks_in_order_by_site_and_used_up():
+    a, b = np.array([True, False]), np.array([False, True])
+    with puredrop.draw_from(Given([a, b])):
+        assert dropout(np.ones(2), 0.5).tolist() == [2.0, 0.0]
+        assert dropout(np.ones(2), 0.5).tolist() == [0.0, 2.0]
+        with pytest.raises(LookupError, match="all 2 given masks are used up; this draw is number 3"):
+            dropout(np.ones(2), 0.5)
+    with puredrop.draw_from(Given({4: a})):
+        assert dropout(np.ones(2), 0.5, key=Key(0, site=4)).tolist() == [2.0, 0.0]
+        with pytest.raises(LookupError, match=r"no mask was given for site 5; given are sites \[4\]"):
+            dropout(np.ones(2), 0.5, key=Key(0, site=5))
+
+
+def test_enumeration_weighs_every_mask():
+    weights = [q for q, _ in enumerate_masks(lambda: dropout(np.ones(3), np.array([0.25, 0.0, 1.0])))]
+    assert sorted(weights) == [0.25, 0.75]
+    with pytest.raises(ValueError, match=r"needs 2\^30 masks, more than the limit"):
+        list(enumerate_masks(lambda: dropout(np.ones(30), 0.5)))
+
+
+def test_enumeration_of_something_without_dropout_is_one_value():
+    assert list(enumerate_masks(lambda: 7)) == [(1.0, 7)]
+
+
+def test_overflow_is_infinity_and_no_warning():
+    y = dropout(np.full(64, 60000, np.float16), 0.5, key=Key(0))
+    assert set(y.tolist()) == {0.0, float("inf")}

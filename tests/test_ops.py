@@ -1,0 +1,188 @@
+"""Every primitive: first and second derivatives against finite differences, values against NumPy, dtype kept."""
+
+import numpy as np
+import pytest
+
+from puredrop import Key, Tensor, gradcheck, ops
+from puredrop.random import Draw, Index, threshold
+from puredrop.streams import Given
+from puredrop.tensor import PRIMITIVES
+
+R = np.random.default_rng(0)
+LABELS = np.array([0, 2, 3])
+KEEP = R.random((3, 4)) > 0.4
+DRAW = Draw(Key(3), Index.whole((3, 4)), threshold(0.4))
+
+
+def normal(*shape):
+    return R.standard_normal(shape)
+
+
+def positive(*shape):
+    return 0.5 + R.random(shape)
+
+
+# name of the primitive -> (function, inputs): at least one case for each primitive, several where shapes matter
+CASES = {
+    "add": [(lambda a, b: a + b, [normal(3, 4), normal(4)]), (lambda a: 2 + a, [normal(3)])],
+    "subtract": [(lambda a, b: a - b, [normal(3, 1), normal(2, 1, 4)]), (lambda a: 2 - a, [normal(3)])],
+    "multiply": [(lambda a, b: a * b, [normal(3, 1), normal(2, 1, 4)]), (lambda a: a * a, [normal(3)])],
+    "divide": [(lambda a, b: a / b, [normal(3, 4), positive(4)]), (lambda a: 1 / a, [positive(3)])],
+    "negative": [(lambda a: -a, [normal(3)])],
+    "power": [
+        (lambda a: a**3, [normal(4)]),
+        (lambda a: a**0.5, [positive(4)]),
+        (lambda a: a**0, [normal(4)]),
+        (lambda a: a**-2, [positive(3)]),
+    ],
+    "_matmul": [
+        (lambda a, b: a @ b, [normal(3, 4), normal(4, 2)]),
+        (lambda a, b: a @ b, [normal(2, 3, 4), normal(4, 5)]),
+        (lambda a, b: a @ b, [normal(4), normal(4, 2)]),
+        (lambda a, b: a @ b, [normal(2, 3, 4), normal(4)]),
+        (lambda a, b: a @ b, [normal(4), normal(4)]),
+    ],
+    "reshape": [(lambda a: (a * a).reshape(4, 3), [normal(3, 4)]), (lambda a: (a * a).flatten(1), [normal(2, 3, 2)])],
+    "transpose": [(lambda a: (a * a).transpose(2, 0, 1), [normal(2, 3, 4)]), (lambda a: (a * a).T, [normal(2, 3)])],
+    "swap": [(lambda a: ops.shape.swap(a * a), [normal(2, 3)])],
+    "swapaxes": [(lambda a: (a * a).swapaxes(0, 2), [normal(2, 3, 4)])],
+    "broadcast_to": [(lambda a: ops.broadcast_to(a * a, shape=(2, 3, 4)), [normal(3, 1)])],
+    "take": [
+        (lambda a: (a * a)[1:, 0], [normal(3, 2)]),
+        (lambda a: (a * a)[np.array([0, 2, 0])], [normal(3, 2)]),
+        (lambda a: (a * a)[..., None, -1], [normal(3, 2)]),
+        (lambda a: (a * a)[a.data > 0], [normal(3, 2)]),
+    ],
+    "scatter": [
+        (lambda a: ops.scatter(a * a, index=np.array([1, 1, 0]), shape=(4,)), [normal(3)]),
+        (lambda a, b: ops.concatenate([a * a, b * b], axis=1), [normal(2, 3), normal(2, 1)]),
+        (lambda a, b: ops.stack([a * b, b], axis=-1), [normal(2, 3), normal(2, 3)]),
+    ],
+    "astype": [(lambda a: (a * a).astype(np.float64), [normal(3)])],
+    "exp": [(lambda a: a.exp(), [normal(4)])],
+    "log": [(lambda a: a.log(), [positive(4)])],
+    "sqrt": [(lambda a: a.sqrt(), [positive(4)])],
+    "tanh": [(lambda a: a.tanh(), [normal(4)])],
+    "sigmoid": [(lambda a: a.sigmoid(), [normal(4)])],
+    "softplus": [(lambda a: ops.softplus(a), [normal(4)])],
+    "relu": [(lambda a: (a * a * a).relu(), [normal(9)])],
+    "absolute": [(lambda a: abs(a * a * a), [normal(4)])],
+    "maximum": [
+        (lambda a, b: ops.maximum(a * a, b * a), [normal(3, 4), normal(4)]),
+        (lambda a, b: ops.minimum(a * b, b), [normal(5), normal(5)]),
+    ],
+    "clip": [(lambda a: (a * a).clip(0.2, 1.5), [normal(7)])],
+    "_where": [(lambda a, b: ops.where(KEEP, a * b, b * b), [normal(3, 4), normal(4)])],
+    "sum": [
+        (lambda a: (a * a).sum(), [normal(3, 4)]),
+        (lambda a: (a * a).sum(1), [normal(3, 4)]),
+        (lambda a: (a * a).sum((0, -1), keepdims=True), [normal(3, 4, 2)]),
+        (lambda a: (a * a).mean(0), [normal(3, 4)]),
+        (lambda a: a.var(1, ddof=1), [normal(3, 4)]),
+        (lambda a: a.std(0), [normal(3, 4)]),
+    ],
+    "max": [
+        (lambda a: (a * a).max(1), [normal(3, 4)]),
+        (lambda a: (a * a).max(), [normal(3, 4)]),
+        (lambda a: (a * a * a).min(0, keepdims=True), [normal(3, 4)]),
+    ],
+    "softmax": [(lambda a: a.softmax(), [normal(3, 4)]), (lambda a: a.softmax(0), [normal(3, 4)])],
+    "log_softmax": [(lambda a: a.log_softmax(), [normal(3, 4)]), (lambda a: a.log_softmax(axis=1), [normal(2, 3, 2)])],
+    "cross_entropy": [(lambda a: ops.cross_entropy(a, labels=LABELS), [normal(3, 4)])],
+    "linear": [
+        (lambda x, w, b: ops.linear(x, w, b), [normal(3, 4), normal(2, 4), normal(2)]),
+        (lambda x, w: ops.linear(x, w, 0.0), [normal(2, 3, 4), normal(5, 4)]),
+    ],
+    "drop": [
+        (lambda x: ops.drop(x * x, 0.0, draw=DRAW, scale=1.7), [normal(3, 4)]),
+        (lambda x, v: ops.drop(x * v, v * v, draw=DRAW, scale=0.7, shift=0.3), [normal(3, 4), normal(4)]),
+    ],
+    "drop_given": [
+        (lambda x, v: ops.drop_given(x * v, v * v, keep=KEEP, source=Given(()), scale=0.7), [normal(3, 4), normal(4)])
+    ],
+}
+
+
+def test_every_primitive_has_a_case():
+    assert set(PRIMITIVES) == set(CASES)
+
+
+EACH = [(name, i) for name, cases in CASES.items() for i in range(len(cases))]
+# Written with operators and functions only, not with methods that only tensors have.
+PLAIN = (
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "negative",
+    "power",
+    "linear",
+    "drop",
+    "drop_given",
+    "maximum",
+    "_where",
+)
+
+
+@pytest.mark.parametrize(("name", "number"), EACH)
+def test_derivatives(name, number, backend):
+    f, inputs = CASES[name][number]
+    errors = gradcheck(f, *inputs, backend=backend)
+    assert errors.first < 1e-6
+    assert errors.second < 1e-5
+
+
+@pytest.mark.parametrize(("name", "number"), [one for one in EACH if one[0] != "astype"])
+def test_float32_stays_float32(name, number, backend):
+    f, inputs = CASES[name][number]
+    leaves = [Tensor(x.astype(np.float32), backend, requires_grad=True) for x in inputs]
+    y = f(*leaves)
+    assert y.dtype == np.float32
+    before = [leaf.data.copy() for leaf in leaves]
+    y.sum().backward()
+    assert all(leaf.grad.dtype == np.float32 and leaf.grad.shape == leaf.shape for leaf in leaves)
+    assert all(np.array_equal(leaf.data, old) for leaf, old in zip(leaves, before, strict=True)), "an input was mutated"
+
+
+@pytest.mark.parametrize(("name", "number"), [one for one in EACH if one[0] in PLAIN])
+def test_arrays_in_arrays_out(name, number):
+    f, inputs = CASES[name][number]
+    y = f(*inputs)
+    assert not isinstance(y, Tensor)
+    assert np.allclose(y, f(*(Tensor(x) for x in inputs)).data, rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "x"),
+    [
+        (ops.exp, np.exp, normal(5)),
+        (ops.log, np.log, positive(5)),
+        (ops.sqrt, np.sqrt, positive(5)),
+        (ops.tanh, np.tanh, normal(5)),
+        (ops.sigmoid, lambda x: 1 / (1 + np.exp(-x)), normal(5)),
+        (ops.softplus, lambda x: np.log1p(np.exp(x)), normal(5)),
+        (ops.relu, lambda x: np.maximum(x, 0), normal(5)),
+        (ops.var, np.var, normal(5, 3)),
+        (ops.softmax, lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True), normal(3, 4)),
+        (ops.log_softmax, lambda x: x - np.log(np.exp(x).sum(-1, keepdims=True)), normal(3, 4)),
+        (lambda x: ops.squeeze(ops.unsqueeze(x, 1)), lambda x: x, normal(2, 3)),
+        (lambda x: ops.matmul(x, x), lambda x: np.dot(x, x), normal(4)),
+        (lambda x: ops.matmul(x, x[0]), lambda x: np.dot(x, x[0]), normal(4, 4)),
+    ],
+)
+def test_values_are_numpys(ours, theirs, x):
+    assert np.allclose(ours(x), theirs(x), rtol=1e-14)
+
+
+def test_softmax_family_is_stable_for_large_inputs():
+    x = np.array([[1e4, 0.0, -1e4]])
+    assert np.array_equal(ops.softmax(x), [[1.0, 0.0, 0.0]])
+    assert np.array_equal(ops.log_softmax(x), [[0.0, -1e4, -2e4]])
+    assert ops.cross_entropy(x, labels=np.array([2])) == 2e4
+    assert np.array_equal(ops.sigmoid(np.array([-1e4, 1e4])), [0.0, 1.0])
+
+
+def test_where_selects_and_does_not_multiply():
+    a = Tensor(np.array([1.0, 2.0]), requires_grad=True)
+    ops.where(np.array([True, False]), a, 0.0).backward(np.array([1.0, np.inf]))
+    assert np.array_equal(a.grad, [1.0, 0.0])
