@@ -36,6 +36,11 @@ def test_slicing_an_index_is_slicing_the_array_of_its_elements(case):
     assert np.array_equal((starts[:, None] + np.arange(length)).ravel(), index.elements().ravel())
 
 
+@pytest.mark.parametrize("shape", [(3, 0), (0, 3), (2, 0, 3), (0,)])
+def test_empty_axes_are_not_shared_ones(shape):
+    assert Index.whole(shape).noise_shape == shape == Index.whole(shape).elements().shape
+
+
 def test_whole_arrays_are_one_run():
     assert [Index.whole((4, 5, 6)).runs[1], Index.whole((4, 1, 6), shared=1).runs[1], Index.whole(()).runs[1]] == [
         120,
@@ -50,6 +55,7 @@ def test_whole_arrays_are_one_run():
         (lambda: Index.whole((2, 3), shared=2), "shared axes"),
         (lambda: Index.whole((-1,)), "negative"),
         (lambda: Index.whole((1 << 48, 2)), "beyond 2\\^48"),
+        (lambda: Index((2,), (1,), offset=(1 << 48) - 1), "element number 281474976710656 is beyond 2\\^48"),
         (lambda: Index.whole((3,))[0:1, 0:1], "2 subscripts for 1 axes"),
         (lambda: Index.whole((3,))[::-1], "positive step"),
         (lambda: Index.whole((3, 3))[:, [0]], "only axis 0"),

@@ -11,7 +11,7 @@ import pytest
 
 import puredrop
 from puredrop import Key, Tensor, checkpoint, dropout, grad, no_grad, ops
-from puredrop.tensor import PRIMITIVES
+from puredrop.tensor import PRIMITIVES, primitive
 
 
 def leaf(*values):
@@ -162,7 +162,7 @@ def test_copies_drop_the_graph(again):
 
 def test_an_activation_before_a_dropout_is_free_at_once(backend):
     """After add -> dropout -> sum, the input is all that lives: a dropout keeps its key and no array."""
-    dropout(np.ones(10), 0.5, key=Key(1), backend=backend)
+    dropout(Tensor(np.ones(10, np.float32), backend), 0.5, key=Key(1))  # compiles
     tracemalloc.start()
     x = Tensor(np.ones((500, 500), np.float32), backend, requires_grad=True)
     h = x + 1.0
@@ -178,13 +178,15 @@ def test_an_activation_before_a_dropout_is_free_at_once(backend):
 
 
 def test_backward_leaves_no_reference_cycles():
+    def step():
+        x = leaf(1.0, 2.0)
+        dropout((x * x).tanh(), 0.5, key=Key(0)).sum().backward()
+
+    step()  # compiles, which leaves cycles of its own
     gc.collect()
     gc.disable()
     try:
-        x = leaf(1.0, 2.0)
-        y = dropout((x * x).tanh(), 0.5, key=Key(0)).sum()
-        y.backward()
-        del x, y
+        step()
         assert gc.collect() == 0
     finally:
         gc.enable()
@@ -207,7 +209,7 @@ def test_backward_frees_as_it_goes():
 def test_rules_name_what_they_save():
     """A rule that asks for something the primitive does not have is refused when it is written."""
     with pytest.raises(ValueError, match="nothing"):
-        puredrop.tensor.primitive(x=lambda g, nothing: g)(lambda backend, x: x)
+        primitive(x=lambda g, nothing: g)(lambda backend, x: x)
     assert "relu" in PRIMITIVES
 
 
@@ -296,6 +298,19 @@ def test_checkpoint_replays_masks_of_other_sources_after_they_are_gone():
 def test_checkpoint_needs_one_tensor():
     with pytest.raises(TypeError, match="must return one tensor, got tuple"):
         checkpoint(lambda x: (x, x), leaf(1.0))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda a, b: a + b, r"add: .*; got shapes \(2,\), \(3,\)"),
+        (lambda a, b: a @ b, r"matmul: .*; got shapes \(1, 2\), \(3, 1\)"),
+        (lambda a, b: a.reshape(3), r"reshape: .*; got shapes \(2,\)"),
+    ],
+)
+def test_shapes_that_do_not_fit_name_the_operation(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(leaf(1.0, 2.0), leaf(1.0, 2.0, 3.0))
 
 
 def test_ops_are_listed():

@@ -39,10 +39,12 @@ class Draw(NamedTuple):
 def threshold(p: Any) -> Threshold:
     """The exact integer form of a probability (or of an array of them): p * 2^64 = hi * 2^48 + lo, rounded down.
 
+    p must lie in [0, 1]: the public functions have checked it.
+
     >>> threshold(0.5), threshold(1)
     (Threshold(hi=32768, lo=0), Threshold(hi=65536, lo=0))
     """
-    if np.ndim(p) == 0:
+    if isinstance(p, float) or np.ndim(p) == 0:
         number = float(p) * 2.0**16  # exact: a power of two
         return Threshold(int(number), int((number - int(number)) * 2.0**48))
     scaled = np.asarray(p, np.float64) * 2.0**16

@@ -38,6 +38,11 @@ class Index:
     offset: int = 0
     rows: np.ndarray | None = None
 
+    def __post_init__(self) -> None:
+        last = self.offset + sum(max(0, n - 1) * s for n, s in zip(self.shape, self.strides, strict=True))
+        if not 0 <= last < ELEMENT_LIMIT:
+            raise ValueError(f"Index: element number {last} is beyond 2^48; draw parts of the noise from several keys")
+
     @staticmethod
     def whole(shape: int | Sequence[int], shared: int | Sequence[int] = ()) -> Index:
         """The index of a whole noise tensor for arrays of `shape`; all positions along `shared` axes get one draw."""
@@ -45,7 +50,7 @@ class Index:
         shared = (shared,) if isinstance(shared, (int, np.integer)) else tuple(shared)
         return _whole(shape, shared)
 
-    @property
+    @cached_property
     def noise_shape(self) -> tuple[int, ...]:
         """The shape with shared axes of size 1: what is really drawn."""
         return tuple(1 if stride == 0 else n for n, stride in zip(self.shape, self.strides, strict=True))
@@ -121,9 +126,7 @@ def _whole(shape: tuple[int, ...], shared: tuple[int, ...]) -> Index:
     strides, total = [0] * rank, 1
     for axis in reversed(range(rank)):
         if axis not in alone:
-            strides[axis], total = total, total * shape[axis]
-    if total > ELEMENT_LIMIT:
-        raise ValueError(f"Index: noise of {total} elements is beyond 2^48; draw parts of it from several keys")
+            strides[axis], total = total, total * max(1, shape[axis])  # an empty axis is not a shared one
     return Index(tuple(int(n) for n in shape), tuple(int(s) for s in strides))
 
 

@@ -1,0 +1,125 @@
+"""Primitives: functions of arrays with one gradient rule per argument.
+
+*The names of a rule's parameters say what the graph keeps* until backward. A dropout's rule names its key and no array:
+an activation before it is free at once.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+
+from .. import backends
+from ..backends import Backend
+from .node import Node, thread
+from .tensor import Tensor, bare
+
+
+class Rule:
+    """One argument's gradient. The names of its parameters after g say what to save until backward:
+
+    an argument's name saves that array (`x_shape`, `x_dtype` only these), `y` the result, `backend` the backend, the
+    name of a keyword parameter that parameter.
+    """
+
+    __slots__ = ("arrays", "call", "names", "save")
+
+    def __init__(self, call: Callable[..., Any], arguments: list[str], parameters: list[str]) -> None:
+        env = _environment_names(arguments, parameters)
+        places = [env.index(name) for name in list(inspect.signature(call).parameters)[1:]]
+        self.call = call
+        self.arrays = [place if place <= len(arguments) else None for place in places]  # lifted to tensors when needed
+        self.save = (
+            itemgetter(*places)
+            if len(places) > 1
+            else itemgetter(slice(*([places[0], places[0] + 1] if places else [0, 0])))
+        )
+        self.names = [env[place] for place in places]
+
+    def lifted(self, saved: tuple[Any, ...], node: Node) -> list[Any]:
+        """What was saved, its arrays as tensors again: arguments on their own nodes, the result on this one."""
+        sources = (*node.parents, node)
+        return [
+            value if place is None or sources[place] is None else bare(value, node.backend, sources[place])
+            for value, place in zip(saved, self.arrays, strict=True)
+        ]
+
+
+def _environment_names(arguments: list[str], parameters: list[str]) -> list[str]:
+    return [*arguments, "y", "backend", *parameters, *(f"{a}_{what}" for what in ("shape", "dtype") for a in arguments)]
+
+
+PRIMITIVES: dict[str, Callable[..., Any]] = {}
+
+
+def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a differentiable function of `body(backend, *arrays, *, **parameters)`; `rules` has a gradient per argument.
+
+    The function takes arrays or tensors: arrays in, arrays out (`backend=` then chooses one).
+    Raises: TypeError where tensors of two backends meet.
+    """
+
+    def decorate(body: Callable[..., Any]) -> Callable[..., Any]:
+        spec = inspect.signature(body).parameters.values()
+        arguments = [p.name for p in spec if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
+        defaults = {p.name: p.default for p in spec if p.kind is p.KEYWORD_ONLY}
+        table = [Rule(rules[name], arguments, list(defaults)) if name in rules else None for name in arguments]
+        describes = any(name.endswith(("_shape", "_dtype")) for rule in table if rule for name in rule.names)
+
+        @wraps(body)
+        def apply(*inputs: Any, backend: Any = None, **parameters: Any) -> Any:
+            arrays, parents, live, tensors = [], [], False, False
+            for a in inputs:
+                if isinstance(a, Tensor):
+                    if a.backend is not backend:
+                        backend = _agreed(a.backend, backend, body.__name__)
+                    tensors = True
+                    node = a.node
+                    live = live or node is not None
+                    arrays.append(a.data)
+                    parents.append(node)
+                else:
+                    arrays.append(float(a) if type(a) is np.float64 else a)  # no scalar promotes, not even NumPy's
+                    parents.append(None)
+            try:
+                y = body(backend if tensors else backends.get(backend or thread.backend), *arrays, **parameters)
+            except ValueError as error:
+                raise ValueError(_explained(body.__name__, error, arrays)) from error
+            if not tensors:
+                return y
+            if not (live and thread.recording):
+                return bare(y, backend, None)
+            env = (*arrays, y, backend, *({**defaults, **parameters} if defaults else parameters).values())
+            if describes:
+                env += (*(np.shape(a) for a in arrays), *(getattr(a, "dtype", None) for a in arrays))
+            saved = [
+                rule.save(env) if rule and parent is not None else None
+                for parent, rule in zip(parents, table, strict=False)
+            ]
+            kept = [parent if rule else None for parent, rule in zip(parents, table, strict=False)]
+            return bare(y, backend, Node(table, kept, saved, y.shape, backend))
+
+        PRIMITIVES[body.__name__] = apply
+        return apply
+
+    return decorate
+
+
+def _explained(operation: str, error: ValueError, arrays: list[Any]) -> str:
+    """The array library's message, with the operation and the shapes it was given."""
+    shapes = ", ".join(str(np.shape(a)) for a in arrays)
+    return f"{operation.strip('_')}: {error}; got shapes {shapes}"
+
+
+def _agreed(mine: Backend, other: Any, operation: str) -> Backend:
+    if other is not None and backends.get(other) is not mine:
+        raise TypeError(
+            f"{operation}: tensors of two backends meet, {mine.name} and {backends.get(other).name}; "
+            f"move one with .to({mine.name!r})"
+        )
+    return mine
