@@ -75,6 +75,10 @@ def test_errors():
         predict_samples(nn.Linear(5, 3).seed(0), X)
     with pytest.raises(ValueError, match="samples must be at least 1 and first at least 0, got 0 and 0"):
         predict_samples(NET, X, samples=0)
+    with pytest.raises(ValueError, match="masks must be 'example' or 'pass', got 'batch'"):
+        predict_samples(NET, X, masks="batch")
+    with pytest.raises(ValueError, match="needs rows and a batch_size of at least 1, got 0 and None"):
+        predict_samples(NET, X[:0])
     with pytest.raises(RuntimeError, match=r"call \.seed"):
         predict_samples(nn.Sequential(nn.Linear(5, 3), nn.Dropout(0.5)), X)
     with pytest.raises(ValueError, match=r"expected logits \(N, C\)"):

@@ -73,19 +73,21 @@ class Module:
         """Run `forward`. The outermost call opens a pass, and makes tensors of floating-point arrays."""
         if passes.current() is not None:
             return self.forward(*args, **kwargs)
-        self._require_parameters()
+        self.require_parameters()
         with passes.entered(journal.remembered(self._new_pass)):
-            return self.forward(*(self._placed(a) for a in args), **kwargs)
+            return self.forward(*(self.placed(a) for a in args), **kwargs)
 
     def _new_pass(self) -> Pass:
         self._runs += 1
         return Pass(samples=range(self._runs - 1, self._runs))
 
-    def _placed(self, x: Any) -> Any:
+    def placed(self, x: Any) -> Any:
+        """A floating-point array as a tensor on the backend of this model; anything else as it is."""
         is_float_array = not isinstance(x, Tensor) and getattr(getattr(x, "dtype", None), "kind", "") == "f"
         return Tensor(x, self.backend) if is_float_array else x
 
-    def _require_parameters(self) -> None:
+    def require_parameters(self) -> None:
+        """Raise RuntimeError, naming the remedy, where a parameter has no numbers yet."""
         if self._ready:
             return
         for name, parameter in self.named_parameters():

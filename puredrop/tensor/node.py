@@ -33,8 +33,8 @@ class Node:
         ]
 
     def made(self, d: Any, g: Any) -> bool:
-        """Whether d was made here, for one parent alone: not g itself, nor a view, nor a saved array."""
-        return d is not g and d.base is None and all(d is not one for saved in self.saved if saved for one in saved)
+        """Whether d was made here, for one parent alone: neither g itself nor a view."""
+        return d is not g and d.base is None
 
 
 class Leaf(Node):

@@ -34,11 +34,7 @@ class Rule:
         places = [env.index(name) for name in list(inspect.signature(call).parameters)[1:]]
         self.call = call
         self.arrays = [place if place <= len(arguments) else None for place in places]  # lifted to tensors when needed
-        self.save = (
-            itemgetter(*places)
-            if len(places) > 1
-            else itemgetter(slice(*([places[0], places[0] + 1] if places else [0, 0])))
-        )
+        self.save = _picker(places)
         self.names = [env[place] for place in places]
 
     def lifted(self, saved: tuple[Any, ...], node: Node) -> list[Any]:
@@ -48,6 +44,13 @@ class Rule:
             value if place is None or sources[place] is None else bare(value, node.backend, sources[place])
             for value, place in zip(saved, self.arrays, strict=True)
         ]
+
+
+def _picker(places: list[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """A fast way to the values at these places, as a tuple; `itemgetter` gives one only for two places or more."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return itemgetter(slice(places[0], places[0] + 1) if places else slice(0))
 
 
 def _environment_names(arguments: list[str], parameters: list[str]) -> list[str]:
@@ -60,7 +63,8 @@ PRIMITIVES: dict[str, Callable[..., Any]] = {}
 def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make a differentiable function of `body(backend, *arrays, *, **parameters)`; `rules` has a gradient per argument.
 
-    The function takes arrays or tensors: arrays in, arrays out (`backend=` then chooses one).
+    The function takes arrays or tensors: arrays in, arrays out (`backend=` then chooses one). A rule returns g, a view, or
+    a new array, never an array that it saved: the walk adds up in new ones.
     Raises: TypeError where tensors of two backends meet.
     """
 
@@ -97,12 +101,9 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Cal
             env = (*arrays, y, backend, *({**defaults, **parameters} if defaults else parameters).values())
             if describes:
                 env += (*(np.shape(a) for a in arrays), *(getattr(a, "dtype", None) for a in arrays))
-            saved = [
-                rule.save(env) if rule and parent is not None else None
-                for parent, rule in zip(parents, table, strict=False)
-            ]
-            kept = [parent if rule else None for parent, rule in zip(parents, table, strict=False)]
-            return bare(y, backend, Node(table, kept, saved, y.shape, backend))
+            parents = [parent if rule else None for parent, rule in zip(parents, table, strict=True)]
+            saved = [parent and rule.save(env) for parent, rule in zip(parents, table, strict=True)]
+            return bare(y, backend, Node(table, parents, saved, y.shape, backend))
 
         PRIMITIVES[body.__name__] = apply
         return apply

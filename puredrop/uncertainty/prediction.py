@@ -44,12 +44,16 @@ def predict_samples(
     """
     from threadpoolctl import threadpool_limits
 
+    x = raw(x)
     if samples < 1 or first < 0:
         raise ValueError(f"predict_samples: samples must be at least 1 and first at least 0, got {samples} and {first}")
+    if masks not in ("example", "pass"):
+        raise ValueError(f"predict_samples: masks must be 'example' or 'pass', got {masks!r}")
+    if not len(x) or (batch_size is not None and batch_size < 1):
+        raise ValueError(f"predict_samples: needs rows and a batch_size of at least 1, got {len(x)} and {batch_size}")
     if not any(True for _ in model.named_sites()):
         raise ValueError("predict_samples: nothing in this model draws, so all samples would be equal; add nn.Dropout")
-    model._require_parameters()
-    x = raw(x)
+    model.require_parameters()
     chunk = batch_size or len(x)
     with no_grad(), threadpool_limits(1, user_api="blas"):
         parts = [
@@ -81,7 +85,7 @@ def _chunk_samples(
         run = Pass(mode="sample", samples=range(t, t + per_tile), window=window, masks=masks)
         repeated = np.tile(x, (per_tile, *[1] * (x.ndim - 1)))  # (per_tile * N, ...)
         with entered(run):
-            y = np.asarray(raw(model(model._placed(repeated))))
+            y = np.asarray(raw(model(model.placed(repeated))))
         tiles.append(y.reshape(per_tile, len(x), *y.shape[1:]))
     return np.concatenate(tiles)[first - start :][:samples]
 
