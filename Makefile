@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint pictures bench clean
 
 demo: .venv/.demo
 	$(BIN)/puredrop demo
@@ -15,6 +15,10 @@ lint: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# What the README shows.
+pictures: .venv/.demo
+	$(BIN)/puredrop demo --pictures docs
 
 bench: .venv/.test
 	$(BIN)/puredrop bench --json bench/results/cpu.json --picture docs/bench.png

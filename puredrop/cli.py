@@ -16,8 +16,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         return args.run(args)
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"\n{stop or 'interrupted'}", file=sys.stderr)
         return 130
     except (ImportError, OSError, ValueError) as error:
         print(f"puredrop {args.command}: {error}", file=sys.stderr)
@@ -32,6 +32,8 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="train on real digits, compare with and without dropout, write a report")
     demo.add_argument("--report", default="report", metavar="FOLDER", help="where index.html goes (default: report)")
     demo.add_argument("--seed", type=int, default=0)
+    demo.add_argument("--epochs", type=int, help="fewer for a quick look")
+    demo.add_argument("--pictures", metavar="FOLDER", help="save the pictures there too, as the README shows them")
     demo.set_defaults(run=_demo)
 
     verify = commands.add_parser("verify", help="run every check on every variant and backend; exit 1 on a failure")
@@ -54,12 +56,15 @@ def _parser() -> argparse.ArgumentParser:
 def _demo(args: argparse.Namespace) -> int:
     from . import bench, conformance, demo
 
-    demo.run(
+    result = demo.run(
         args.report,
         seed=args.seed,
+        epochs=args.epochs,
         verify=lambda: conformance.as_json(conformance.verify()),
         bench=lambda progress: bench.run(preset="quick", progress=progress),
     )
+    if args.pictures:
+        demo.save_pictures(result, args.pictures)
     return 0
 
 
@@ -74,6 +79,8 @@ def _verify(args: argparse.Namespace) -> int:
 def _bench(args: argparse.Namespace) -> int:
     from . import bench
 
+    if args.picture:
+        bench.check_picture(args.picture)
     result = bench.run(preset="quick" if args.quick else "full", progress=_progress())
     if args.json == "-":
         print(json.dumps(result, indent=1))

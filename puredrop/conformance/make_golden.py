@@ -19,7 +19,9 @@ def main() -> None:
     for case in CASES.values():
         if case.pytorch is not None:
             runs = pytorch_runs(case)
-            arrays: dict[str, Any] = {f"{i}.{name}": np.asarray(value) for i, run in enumerate(runs) for name, value in run.items()}
+            arrays: dict[str, Any] = {
+                f"{i}.{name}": np.asarray(value) for i, run in enumerate(runs) for name, value in run.items()
+            }
             path = Path(__file__).parent / "golden" / f"pytorch_{case.name}.npz"
             np.savez_compressed(path, runs=np.arange(len(runs)), **arrays)
             print(path)

@@ -63,8 +63,8 @@ PRIMITIVES: dict[str, Callable[..., Any]] = {}
 def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make a differentiable function of `body(backend, *arrays, *, **parameters)`; `rules` has a gradient per argument.
 
-    The function takes arrays or tensors: arrays in, arrays out (`backend=` then chooses one). A rule returns g, a view, or
-    a new array, never an array that it saved: the walk adds up in new ones.
+    The function takes arrays or tensors: arrays in, arrays out (`backend=` then chooses one). A rule returns g, a view,
+    or a new array, never an array that it saved: the walk adds up in new ones.
     Raises: TypeError where tensors of two backends meet.
     """
 
@@ -72,7 +72,9 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Cal
         spec = inspect.signature(body).parameters.values()
         arguments = [p.name for p in spec if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
         defaults = {p.name: p.default for p in spec if p.kind is p.KEYWORD_ONLY}
-        table = [Rule(rules[name], arguments, list(defaults)) if name in rules else None for name in arguments]
+        table: list[Any] = [
+            Rule(rules[name], arguments, list(defaults)) if name in rules else None for name in arguments
+        ]
         describes = any(name.endswith(("_shape", "_dtype")) for rule in table if rule for name in rule.names)
 
         @wraps(body)
