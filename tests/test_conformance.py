@@ -88,7 +88,7 @@ WRONG = {
     "enumeration": lambda call, x, p, o: call(x, p, **o) * 0.99,
     "shard": lambda call, x, p, o: call(x, p, **{**o, "index": None}),
     "recomputation": lambda call, x, p, o: call(x, p, **o) * next(COUNTER),
-    "injected mask": lambda call, x, p, o: call(x, p, **{**o, "mask": None, "key": Key(0)}),
+    "injected mask": lambda call, x, p, o: call(x, p, **{**o, "mask": None, "key": o.get("key") or Key(0)}),
     "evaluation": lambda call, x, p, o: x,
     "nested": lambda call, x, p, o: call(x, p, **{**o, "key": o["key"].draw(int(10 * p))}),
     "huge index": lambda call, x, p, o: call(x, p, **{**o, "index": dataclasses.replace(o["index"], offset=0)}),
@@ -164,7 +164,7 @@ def test_a_right_function_has_no_findings():
 @pytest.mark.parametrize(
     ("function", "finding"),
     [
-        (scaled_by_p, "formula: at p = 0.0 in float32 the kept elements do not have the values"),
+        (scaled_by_p, "formula: at p = 0.0 in float32 the result does not have the values"),
         (multiplies, "nonfinite: nan at a dropped place reaches the result"),
         (multiplies, "all dropped: p = 1 must give zeros"),
         (off, "rate: at p = 0.1 the share dropped is 0.10090, 6.1 sigma above p"),

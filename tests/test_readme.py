@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -23,4 +22,3 @@ def test_its_examples_are_there_and_its_pictures_exist():
     links = re.findall(r"\]\(([^)#]+)\)", README)
     assert links
     assert [link for link in links if not (Path(__file__).parent.parent / link).exists()] == []
-    assert np.__version__ >= "2"

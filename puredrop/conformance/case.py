@@ -16,6 +16,8 @@ import numpy as np
 
 from ..random import Key
 
+Arrays = tuple[np.ndarray, ...]
+
 
 class Failed(Exception):  # noqa: N818  # a verdict, not a malfunction
     """The subject does not do what the variant must."""
@@ -25,57 +27,91 @@ class Skipped(Exception):  # noqa: N818
     """The check could not run here."""
 
 
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    """Normal numbers, none of them near zero, so that a dropped element can be told from its value."""
+    x = np.random.default_rng([seed, *shape]).standard_normal(shape)
+    return x + np.copysign(0.1, x)
+
+
 @dataclass(frozen=True)
 class Case:
     """One variant. A check that does not apply is named in `not_applicable`, with the reason.
 
-    call(x, p, *, key, mask, training, return_mask, backend): the public function.
-    formula(x, keep, p): what the paper says, written a second time in plain NumPy.
-    mean(x, p), variance(x, p): of y over the masks, as the paper states them.
+    call(*inputs, p, *, key, mask, training, return_mask, backend): the public function; p is its one parameter, a rate
+        unless the row says otherwise.
+    inputs(rows, columns): example arrays whose noise is about rows x columns; the first is x.
+    formula(xp, *inputs, noise, p): what the paper says, written a second time in functions that NumPy and PyTorch
+        share: NumPy gives the values, PyTorch's autograd the gradients.
+    noise_matrix(noise): the noise of inputs(rows, columns) as a matrix of independent elements, rows x columns.
+    mean(*inputs, p), variance(*inputs, p): of y over the draws, as the paper states them. None: not stated, see
+        `not_applicable`.
+    at_one: what p = 1 means: "zeros", "raises", or "formula" where the formula holds there too.
+    evaluation: "identity" in x, or a formula(xp, *inputs, p).
+    real_noise: the noise is real numbers and not a mask; backends then agree to the contract's tolerance.
     pytorch(torch, x, p): PyTorch's own operation, whose mask can be read off its result; None where it has none.
     """
 
     name: str
     call: Callable[..., Any]
-    formula: Callable[[np.ndarray, np.ndarray, float], np.ndarray]
-    mean: Callable[[np.ndarray, float], np.ndarray]
-    variance: Callable[[np.ndarray, float], np.ndarray]
-    at_one: Literal["zeros"]
-    eval: Literal["identity"]
+    formula: Callable[..., Any]
+    mean: Callable[..., Any] | None
+    variance: Callable[..., Any] | None
+    inputs: Callable[[int, int], Arrays] = lambda rows, columns: (normal(rows, columns),)
+    noise_matrix: Callable[[np.ndarray], np.ndarray] = lambda noise: noise
+    rates: tuple[float, ...] = (0.0, 0.1, 0.5, 0.9, 1.0)
+    at_one: Literal["zeros", "raises", "formula"] = "zeros"
+    evaluation: Literal["identity"] | Callable[..., Any] = "identity"
     dtypes: tuple[str, ...] = ("float32", "float64")
+    real_noise: bool = False
     pytorch: Callable[[Any, Any, float], Any] | None = None
     not_applicable: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def example(self, rows: int, columns: int, dtype: Any = np.float64) -> Arrays:
+        """The example inputs, floating-point ones in `dtype`."""
+        return tuple(a.astype(dtype) if a.dtype.kind == "f" else a for a in self.inputs(rows, columns))
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Something to be checked: apply(x, p, seed) -> y, and mask(shape, p, seed) -> bool where kept."""
+    """Something to be checked.
+
+    apply(inputs, p, seed) -> y; noise(inputs, p, seed) -> what was drawn for it; matrix(rows, columns, p, seed) -> a
+    noise matrix, True = kept.
+    """
 
     case: Case
-    apply: Callable[[np.ndarray, float, int], np.ndarray]
-    mask: Callable[[tuple[int, ...], float, int], np.ndarray]
+    apply: Callable[[Arrays, float, int], np.ndarray]
+    noise: Callable[[Arrays, float, int], np.ndarray]
     backend: Any = None  # None for somebody else's function
+
+    def matrix(self, rows: int, columns: int, p: float, seed: int) -> np.ndarray:
+        """The noise of an example as a matrix of independent elements."""
+        return self.case.noise_matrix(self.noise(self.case.example(rows, columns, np.float32), p, seed))
 
 
 def own(case: Case, backend: Any) -> Subject:
     """puredrop's variant on a backend."""
 
-    def mask(shape: tuple[int, ...], p: float, seed: int) -> np.ndarray:
-        return case.call(np.ones(shape), p, key=Key(seed), return_mask=True, backend=backend)[1]
+    def apply(inputs: Arrays, p: float, seed: int) -> np.ndarray:
+        return case.call(*inputs, p, key=Key(seed), backend=backend)
 
-    return Subject(case, lambda x, p, seed: case.call(x, p, key=Key(seed), backend=backend), mask, backend)
+    def noise(inputs: Arrays, p: float, seed: int) -> np.ndarray:
+        return case.call(*inputs, p, key=Key(seed), return_mask=True, backend=backend)[1]
+
+    return Subject(case, apply, noise, backend)
 
 
 def foreign(case: Case, function: Callable[[np.ndarray, float, int], Any]) -> Subject:
     """Somebody's function of (x, p, seed). Its mask is read off its result on ones: what is not zero was kept."""
 
-    def apply(x: np.ndarray, p: float, seed: int) -> np.ndarray:
-        return np.asarray(function(x, p, seed))
+    def apply(inputs: Arrays, p: float, seed: int) -> np.ndarray:
+        return np.asarray(function(inputs[0], p, seed))
 
-    def mask(shape: tuple[int, ...], p: float, seed: int) -> np.ndarray:
-        y = apply(np.ones(shape, np.float32), p, seed)
-        if y.shape != shape:
-            raise Failed(f"the result has shape {y.shape} for an input of shape {shape}")
+    def noise(inputs: Arrays, p: float, seed: int) -> np.ndarray:
+        x = inputs[0]
+        y = apply((np.ones(x.shape, np.float32),), p, seed)
+        if y.shape != x.shape:
+            raise Failed(f"the result has shape {y.shape} for an input of shape {x.shape}")
         return y != 0
 
-    return Subject(case, apply, mask)
+    return Subject(case, apply, noise)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from .. import backends
 from .case import Case, Failed, Skipped, Subject, own
 from .cases import CASES
-from .checks import CHECKS, Check
+from .checks import CHECKS, Check, why_not
 
 Status = Literal["passed", "failed", "skipped", "not_applicable"]
 MARKS: dict[Status, str] = {"passed": "ok", "failed": "FAILED", "skipped": "skipped", "not_applicable": "-"}
@@ -35,8 +35,8 @@ def run_check(subject: Subject, name: str, check: Check) -> Row:
     def row(status: Status, error: float | None = None, reason: str | None = None) -> Row:
         return Row(case.name, backend, name, status, error, reason)
 
-    if name in case.not_applicable:
-        return row("not_applicable", reason=case.not_applicable[name])
+    if (reason := why_not(case, name)) is not None:
+        return row("not_applicable", reason=reason)
     try:
         return row("passed", error=check(subject))
     except Failed as verdict:

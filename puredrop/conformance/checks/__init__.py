@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import MappingProxyType
 
-from ..case import Subject
+from ..case import Case, Subject
 from . import edges, pytorch, statistics, values
 
 Check = Callable[[Subject], float | None]
@@ -41,10 +41,35 @@ INSIDE: dict[str, Check] = {
     "huge index": edges.huge_index,
     "addresses": statistics.addresses,
     "errors": edges.errors,
+    "pytorch autograd": pytorch.autograd,
     "pytorch live": pytorch.live,
     "pytorch golden": pytorch.golden,
 }
 
 STATISTICAL = ("rate", "structure", "calls", "moments", "addresses")
+
+# Checks that hold only for rows that state what they need.
+_NEEDS = {
+    "pytorch live": ("pytorch", "PyTorch has no such operation"),
+    "pytorch golden": ("pytorch", "PyTorch has no such operation"),
+    "moments": ("mean", "no mean and variance are stated in closed form"),
+    "enumeration": ("mean", "no mean and variance are stated in closed form"),
+}
+_MASKS_ONLY = ("rate", "structure", "calls", "addresses", "nested", "nonfinite", "nonfinite gradient", "enumeration")
+
+
+def why_not(case: Case, check: str) -> str | None:
+    """Why a check does not apply to a row; None where it does."""
+    if check in case.not_applicable:
+        return case.not_applicable[check]
+    needed, reason = _NEEDS.get(check, (None, None))
+    if needed and getattr(case, needed) is None:
+        return reason
+    if case.real_noise and check in _MASKS_ONLY:
+        return "the noise is real numbers, not a mask"
+    if check == "all dropped" and case.at_one == "formula":
+        return "p = 1 has values of its own, held against the formula"
+    return None
+
 
 CHECKS = MappingProxyType({**OUTSIDE, **INSIDE})

@@ -9,19 +9,50 @@ from typing import Any
 import numpy as np
 
 from ...gradcheck import relative_error
+from ...random import Key
 from ...tensor import Tensor
-from ..case import Case, Failed, Skipped, Subject
-from .values import example
+from ..case import Case, Failed, Skipped, Subject, normal
+from .values import rates, require
 
 RATES = (0.1, 0.5, 0.9)
 BOUND = {"float32": 1e-6, "float64": 1e-12}
 VERIFIED_WITH = "2.13.0"
 
 
-def live(subject: Subject) -> float:
-    """PyTorch's result and gradient, its mask read off its result and injected here."""
+def autograd(subject: Subject) -> float:
+    """The formula in PyTorch, with what was drawn here: values, and by its autograd the gradient of every input."""
+    _require_pytorch()
+    return max(_autograd_error(subject, p) for p in rates(subject))
+
+
+def _autograd_error(subject: Subject, p: float) -> float:
+    import torch
+
+    case, inputs = subject.case, subject.case.example(5, 8)
+    noise = subject.noise(inputs, p, 17)
+    theirs = [torch.tensor(a, requires_grad=a.dtype.kind == "f") for a in inputs]
+    ours = [Tensor(a, subject.backend, requires_grad=True) if a.dtype.kind == "f" else a for a in inputs]
+    z = case.formula(torch, *theirs, torch.tensor(np.array(noise)), p)
+    y = case.call(*ours, p, key=Key(17), backend=subject.backend)
+    g = normal(*y.shape, seed=1)
+    y.backward(g)
+    z.backward(torch.tensor(g))
+    errors = [relative_error(y, z.detach().numpy())]
+    for mine, yours in zip(ours, theirs, strict=True):
+        if isinstance(mine, Tensor):
+            expected = np.zeros(mine.shape) if yours.grad is None else yours.grad.numpy()
+            errors.append(relative_error(np.zeros(mine.shape) if mine.grad is None else mine.grad, expected))
+    return require(max(errors), BOUND["float64"], f"at p = {p} values or gradients differ from PyTorch's autograd")
+
+
+def _require_pytorch() -> None:
     if find_spec("torch") is None:
         raise Skipped(f"PyTorch is not installed; pip install torch=={VERIFIED_WITH} (its CPU build is enough)")
+
+
+def live(subject: Subject) -> float:
+    """PyTorch's own operation and its gradient, its mask read off its result and injected here."""
+    _require_pytorch()
     return max(_compare(subject, run) for run in pytorch_runs(subject.case))
 
 
@@ -41,7 +72,7 @@ def pytorch_runs(case: Case) -> list[dict[str, Any]]:
     runs = []
     for seed, p in enumerate(RATES):
         for dtype in ("float32", "float64"):
-            x, g = example((8, 16), dtype, seed), example((8, 16), dtype, seed + 100)
+            x, g = (normal(8, 16, seed=s).astype(dtype) for s in (seed, seed + 100))
             torch.manual_seed(seed)
             leaf = torch.tensor(x, requires_grad=True)
             y = case.pytorch(torch, leaf, p)

@@ -12,7 +12,6 @@ import numpy as np
 
 from ...random import Key
 from ..case import Failed, Subject
-from .values import example
 
 LIMIT = 1e-6
 Z_LIMIT = 5.5  # standard deviations: two-sided 4e-8, for the many comparisons of a check together below LIMIT
@@ -36,7 +35,7 @@ def rate(subject: Subject) -> float:
     """The share dropped is p: over all elements, and in every column. Returns the smallest p-value found."""
     smallest = 1.0
     for p in RATES:
-        keep = subject.mask((ROWS, COLUMNS), p, 11)
+        keep = subject.matrix(ROWS, COLUMNS, p, 11)
         chance = binomial_p_value(int(keep[:256].sum()), 256 * COLUMNS, 1 - p)
         if chance < LIMIT:
             raise Failed(f"at p = {p} the share dropped is {1 - keep[:256].mean():.5f}; chance of that: {chance:.0e}")
@@ -66,7 +65,7 @@ def structure(subject: Subject) -> float:
     """
     worst = 0.0
     for p in (0.5, 0.9):
-        keep = subject.mask((256, 2048), p, 23)
+        keep = subject.matrix(256, 2048, p, 23)
         for axis, name in ((0, "rows"), (1, "columns")):
             lines = {line.tobytes() for line in np.moveaxis(keep, axis, 0)}
             if len(lines) < keep.shape[axis]:
@@ -95,9 +94,9 @@ def _agreement(a: np.ndarray, b: np.ndarray, p: float, what: str) -> float:
 
 def calls(subject: Subject) -> float:
     """Different seeds give masks that agree as chance has it; the same seed gives the same mask."""
-    p, shape = 0.9, (512, 512)
-    masks = [subject.mask(shape, p, seed) for seed in (0, 1, 2, 1 << 20)]
-    if not np.array_equal(masks[0], subject.mask(shape, p, 0)):
+    p = 0.9
+    masks = [subject.matrix(512, 512, p, seed) for seed in (0, 1, 2, 1 << 20)]
+    if not np.array_equal(masks[0], subject.matrix(512, 512, p, 0)):
         raise Failed("the same seed gave two different masks")
     worst = max(_agreement(masks[i], masks[j], p, f"masks of seeds {i} and {j}") for i in range(4) for j in range(i))
     for seed, mask in enumerate(masks):
@@ -108,10 +107,11 @@ def calls(subject: Subject) -> float:
 
 def addresses(subject: Subject) -> float:
     """Neighbouring sites, steps, samples and draws give masks that agree as chance has it."""
-    p, shape = 0.9, (512, 512)
+    case, p = subject.case, 0.9
     keys = [Key(7), Key(7, site=1), Key(7, step=1), Key(7, sample=1), Key(7, sample=1 << 16), Key(7).draw(1)]
-    x = np.ones(shape)
-    masks = [subject.case.call(x, p, key=key, return_mask=True, backend=subject.backend)[1] for key in keys]
+    inputs = case.example(512, 512, np.float32)
+    noises = (case.call(*inputs, p, key=key, return_mask=True, backend=subject.backend)[1] for key in keys)
+    masks = [case.noise_matrix(noise) for noise in noises]
     pairs = [(i, j) for i in range(len(keys)) for j in range(i)]
     worst = max(_agreement(masks[i], masks[j], p, f"masks of {keys[i]} and {keys[j]}") for i, j in pairs)
     for mask in masks:
@@ -124,10 +124,12 @@ def moments(subject: Subject) -> float:
 
     Returns the largest deviation in standard deviations.
     """
-    draws, p = 600, 0.9
-    x = np.abs(example((128, 4))) + 0.5
-    ys = np.array([subject.apply(x, p, seed) for seed in range(draws)])  # (draws, rows, columns)
-    mean, variance = subject.case.mean(x, p), subject.case.variance(x, p)
+    draws, p, case = 600, 0.9, subject.case
+    assert case.mean is not None
+    assert case.variance is not None
+    inputs = tuple(np.abs(a) + 0.5 if a.dtype.kind == "f" else a for a in case.example(128, 4))
+    ys = np.array([subject.apply(inputs, p, seed) for seed in range(draws)])  # (draws, rows, ...)
+    mean, variance = case.mean(*inputs, p), case.variance(*inputs, p)
     total_variance = variance.sum(axis=0)  # independent rows
     z_mean = (ys.sum(axis=1) - mean.sum(axis=0)).mean(axis=0) / np.sqrt(total_variance / draws)  # (columns,)
     ratio = ys.sum(axis=1).var(axis=0, ddof=1) / total_variance

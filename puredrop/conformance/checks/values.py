@@ -13,15 +13,8 @@ from ...streams import enumerate_masks
 from ...tensor import Tensor, checkpoint, grad
 from ..case import Failed, Subject
 
-RATES = (0.0, 0.1, 0.5, 0.9, 1.0)
 FORWARD_BOUND = {"float16": 1e-3, "float32": 1e-6, "float64": 1e-12}
 FIRST_BOUND, SECOND_BOUND = 1e-6, 1e-5
-
-
-def example(shape: tuple[int, ...], dtype: Any = np.float64, seed: int = 0) -> np.ndarray:
-    """Normal numbers, none of them zero, so that a dropped element can be told from its value."""
-    x = np.random.default_rng(seed).standard_normal(shape)
-    return (x + np.copysign(0.1, x)).astype(dtype)
 
 
 def require(error: float, bound: float, sentence: str) -> float:
@@ -31,38 +24,50 @@ def require(error: float, bound: float, sentence: str) -> float:
     return error
 
 
+def rates(subject: Subject) -> tuple[float, ...]:
+    """The rates at which the variant has values."""
+    case = subject.case
+    return tuple(p for p in case.rates if not (p == 1 and case.at_one == "raises"))
+
+
 def formula(subject: Subject) -> float:
-    """Kept elements have the values of the formula, dropped ones its fill, in every dtype and at every rate."""
+    """y has the values of the formula for what was drawn, in every dtype and at every rate."""
     worst = 0.0
     for dtype in subject.case.dtypes:
-        x = example((12, 21), dtype)
-        for p in RATES:
-            y = subject.apply(x, p, 3)
-            keep = subject.mask(x.shape, p, 3)
-            if y.dtype != x.dtype:
-                raise Failed(f"{x.dtype} in gives {y.dtype} out; the dtype must stay")
-            error = relative_error(y, subject.case.formula(x.astype(np.float64), keep, p))
-            sentence = f"at p = {p} in {dtype} the kept elements do not have the values of the formula"
+        inputs = subject.case.example(12, 21, dtype)
+        for p in rates(subject):
+            y, noise = subject.apply(inputs, p, 3), subject.noise(inputs, p, 3)
+            if y.dtype != inputs[0].dtype:
+                raise Failed(f"{inputs[0].dtype} in gives {y.dtype} out; the dtype must stay")
+            wide = (a.astype(np.float64) if a.dtype.kind == "f" else a for a in inputs)
+            error = relative_error(y, subject.case.formula(np, *wide, noise, p))
+            sentence = f"at p = {p} in {dtype} the result does not have the values of the formula"
             worst = max(worst, require(error, FORWARD_BOUND[dtype], sentence))
     return worst
 
 
 def gradient(subject: Subject) -> float:
-    """The first derivative against finite differences with the key held fixed."""
-    return max(_gradient_error(subject, p, second=False) for p in RATES)
+    """The first derivative by every input against finite differences with the key held fixed."""
+    return max(_gradient_error(subject, p, second=False) for p in rates(subject))
 
 
 def second_gradient(subject: Subject) -> float:
     """The derivative of the gradient against finite differences, of a function that bends."""
-    return max(_gradient_error(subject, p, second=True) for p in RATES)
+    return max(_gradient_error(subject, p, second=True) for p in rates(subject))
 
 
 def _gradient_error(subject: Subject, p: float, second: bool) -> float:
-    def f(x: Tensor) -> Tensor:
-        y = subject.case.call(x * x, p, key=Key(5), backend=subject.backend)
+    inputs = subject.case.example(3, 4)
+    floats = [i for i, a in enumerate(inputs) if a.dtype.kind == "f"]
+
+    def f(*tensors: Tensor) -> Tensor:
+        given: list[Any] = list(inputs)
+        for i, t in zip(floats, tensors, strict=True):
+            given[i] = t * t
+        y = subject.case.call(*given, p, key=Key(5), backend=subject.backend)
         return y * y
 
-    errors = gradcheck(f, example((3, 5)), second=second, backend=subject.backend)
+    errors = gradcheck(f, *(np.abs(inputs[i]) ** 0.5 for i in floats), second=second, backend=subject.backend)
     if second:
         assert errors.second is not None
         return require(errors.second, SECOND_BOUND, f"the second derivative at p = {p} is wrong")
@@ -70,37 +75,53 @@ def _gradient_error(subject: Subject, p: float, second: bool) -> float:
 
 
 def same_bits(subject: Subject) -> float:
-    """Masks and values equal the reference backend's, bit for bit."""
+    """Noise and values equal the reference backend's, bit for bit (real noise: to its tolerance)."""
     reference = get("numpy")
+    worst = 0.0
+    extremes = (1e-12, 1 - 1e-12) if 1.0 in subject.case.rates else ()
     for dtype in subject.case.dtypes:
-        x = example((37, 53), dtype)
-        for p in (1e-12, *RATES, 1 - 1e-12):
-            for key in (Key(0), Key((1 << 64) - 1, (1 << 16) - 1, (1 << 32) - 1, (1 << 24) - 1), Key(1).draw(31)):
-                ours, theirs = (
-                    subject.case.call(x, p, key=key, return_mask=True, backend=b) for b in (subject.backend, reference)
+        inputs = subject.case.example(37, 53, dtype)
+        for p in (*extremes, *rates(subject)):
+            for key in (Key(0), Key((1 << 64) - 1, (1 << 16) - 1, (1 << 32) - 1, (1 << 24) - 1), Key(1, step=7)):
+                pairs = (
+                    subject.case.call(*inputs, p, key=key, return_mask=True, backend=b)
+                    for b in (subject.backend, reference)
                 )
-                if ours[1].tobytes() != theirs[1].tobytes() or ours[0].tobytes() != theirs[0].tobytes():
-                    raise Failed(f"at p = {p}, {key}, {dtype} the bits differ from the reference backend's")
-    return 0.0
+                where = f"at p = {p}, {key}, {dtype}"
+                worst = max(worst, *(_difference(subject, a, b, where) for a, b in zip(*pairs, strict=True)))
+    return worst
+
+
+def _difference(subject: Subject, ours: np.ndarray, theirs: np.ndarray, where: str) -> float:
+    """0 for equal bits; for real noise (not a mask) the error, within what the contract allows for normals."""
+    if ours.tobytes() == theirs.tobytes():
+        return 0.0
+    if not subject.case.real_noise:
+        raise Failed(f"{where} the bits differ from the reference backend's")
+    bound = 2e-6 if ours.dtype == np.float32 else 1e-12
+    return require(relative_error(ours, theirs), bound, f"{where} the values differ from the reference backend's")
 
 
 def enumeration(subject: Subject) -> float:
     """Mean and variance over all 2^n masks equal the paper's, exactly."""
-    x, p = example((8,)), 0.3
-    values = list(enumerate_masks(lambda: subject.case.call(x, p, backend=subject.backend)))
-    weights, ys = np.array([q for q, _ in values]), np.array([y for _, y in values])  # (2^n,), (2^n, n)
-    mean = weights @ ys
+    case, p = subject.case, 0.3
+    assert case.mean is not None
+    assert case.variance is not None
+    inputs = case.example(2, 4)
+    values = list(enumerate_masks(lambda: case.call(*inputs, p, backend=subject.backend)))
+    weights, ys = np.array([q for q, _ in values]), np.array([y for _, y in values])  # (2^n,), (2^n, ...)
+    mean = np.tensordot(weights, ys, axes=1)
     error = max(
         relative_error(weights.sum(), 1.0),
-        relative_error(mean, subject.case.mean(x, p)),
-        relative_error(weights @ (ys - mean) ** 2, subject.case.variance(x, p)),
+        relative_error(mean, case.mean(*inputs, p)),
+        relative_error(np.tensordot(weights, (ys - mean) ** 2, axes=1), case.variance(*inputs, p)),
     )
     return require(error, 1e-12, "mean or variance over all masks is not the paper's")
 
 
 def shard(subject: Subject) -> float:
     """A part of the array draws exactly its part of the whole."""
-    x = example((24, 40), np.float32)
+    [x] = subject.case.example(24, 40, np.float32)
     whole, index = subject.case.call(x, 0.4, key=Key(9), backend=subject.backend), Index.whole(x.shape)
     rows = np.array([3, 17, 3, 0])
     for part in ((slice(5, 19),), (slice(None), slice(7, 33)), (slice(1, 24, 3), slice(0, 40, 2)), (rows, slice(4, 9))):
@@ -112,10 +133,11 @@ def shard(subject: Subject) -> float:
 
 def recomputation(subject: Subject) -> float:
     """Gradients through a checkpoint are those without, bit for bit."""
-    x = Tensor(example((6, 7)), subject.backend, requires_grad=True)
+    inputs = subject.case.example(6, 7)
+    x = Tensor(inputs[0], subject.backend, requires_grad=True)
 
     def f(x: Tensor) -> Tensor:
-        return subject.case.call(x * x, 0.5, key=Key(2), backend=subject.backend) * x
+        return subject.case.call(x * x, *inputs[1:], 0.5, key=Key(2), backend=subject.backend) * 2.0
 
     [plain], [again] = grad(f(x).sum(), [x]), grad(checkpoint(f, x).sum(), [x])
     if not np.array_equal(plain, again):
@@ -124,9 +146,10 @@ def recomputation(subject: Subject) -> float:
 
 
 def injected_mask(subject: Subject) -> float:
-    """A mask that is handed in is the one that is used, and is what `return_mask` gives."""
-    x, keep = example((9, 11)), np.arange(99).reshape(9, 11) % 3 > 0
-    y, used = subject.case.call(x, 0.25, mask=keep, return_mask=True, backend=subject.backend)
-    if not np.array_equal(used, keep):
+    """Noise that is handed in is what is used, and is what `return_mask` gives."""
+    case, inputs, p = subject.case, subject.case.example(9, 11), 0.25
+    noise = subject.noise(inputs, p, 12)
+    y, used = case.call(*inputs, p, mask=noise, return_mask=True, backend=subject.backend)
+    if not np.array_equal(used, noise):
         raise Failed("the mask that came back is not the one that was handed in")
-    return require(relative_error(y, subject.case.formula(x, keep, 0.25)), 1e-12, "an injected mask is not followed")
+    return require(relative_error(y, case.formula(np, *inputs, noise, p)), 1e-12, "an injected mask is not followed")
