@@ -16,7 +16,8 @@ from .gradcheck import gradcheck
 from .random import Index, Key, Rng
 from .streams import draw_from
 from .tensor import Tensor, checkpoint, grad, no_grad
-from .variants import dropout, keep_mask
+from .variants import *  # noqa: F403  # every variant is at the top level too
+from .variants import schedules
 
 __version__ = "0.1.0"
 
@@ -30,18 +31,18 @@ __all__ = [
     "checkpoint",
     "conformance",
     "draw_from",
-    "dropout",
     "grad",
     "gradcheck",
-    "keep_mask",
     "nn",
     "no_grad",
     "ops",
     "optim",
     "random",
+    "schedules",
     "streams",
     "uncertainty",
     "variants",
+    *variants.__all__,
 ]
 
 

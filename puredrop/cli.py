@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\n{stop or 'interrupted'}", file=sys.stderr)
         return 130
     except (ImportError, OSError, ValueError) as error:
-        print(f"puredrop {args.command}: {error}", file=sys.stderr)
+        print(f"puredrop {args.command}: {str(error).removeprefix(f'{args.command}: ')}", file=sys.stderr)
         return 2
 
 
@@ -56,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
 def _demo(args: argparse.Namespace) -> int:
     from . import bench, conformance, demo
 
+    if args.pictures:
+        _require_folder(Path(args.pictures))
     result = demo.run(
         args.report,
         seed=args.seed,
@@ -81,6 +84,8 @@ def _bench(args: argparse.Namespace) -> int:
 
     if args.picture:
         bench.check_picture(args.picture)
+    for path in filter(None, (args.picture, args.json if args.json != "-" else None)):
+        _require_folder(Path(path).parent)
     result = bench.run(preset="quick" if args.quick else "full", progress=_progress())
     if args.json == "-":
         print(json.dumps(result, indent=1))
@@ -91,6 +96,12 @@ def _bench(args: argparse.Namespace) -> int:
     if args.picture:
         bench.picture(result, args.picture)
     return 0
+
+
+def _require_folder(folder: Path) -> None:
+    """What would only be noticed when the work is done."""
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise FileNotFoundError(f"{folder} is not a folder that can be written")
 
 
 def _backends(args: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .nn.module import Parameter
+from .tensor import Tensor
 
 Rate: TypeAlias = float | Callable[[int], float]
 
@@ -22,9 +23,13 @@ class Optimizer:
     memory: tuple[str, ...] = ()  # the arrays kept for each parameter
 
     def __init__(self, params: Iterable[Parameter], lr: Rate) -> None:
-        self.params = list(params)
+        self.params = list(params) if isinstance(params, Iterable) else [params]
         if not self.params:
             raise ValueError(f"{type(self).__name__}: no parameters to optimise")
+        if len({id(p) for p in self.params}) < len(self.params):
+            raise ValueError(f"{type(self).__name__}: a parameter is listed twice")
+        if not all(isinstance(p, Tensor) for p in self.params):
+            raise TypeError(f"{type(self).__name__}: params must be tensors; write model.parameters()")
         if not callable(lr) and not lr >= 0:
             raise ValueError(f"{type(self).__name__}: lr must be at least 0, got {lr}")
         self.lr = lr
@@ -54,8 +59,8 @@ class Optimizer:
             p.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """`steps`, and an array for each parameter and kind of memory."""
-        arrays = {f"{name}.{i}": np.asarray(a) for name, kept in self.kept.items() for i, a in enumerate(kept)}
+        """`steps`, and a copy of the array for each parameter and kind of memory."""
+        arrays = {f"{name}.{i}": np.array(a) for name, kept in self.kept.items() for i, a in enumerate(kept)}
         return {"steps": np.asarray(self.steps), **arrays}
 
     def check_state(self, state: Mapping[str, Any]) -> None:
@@ -127,6 +132,8 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(params, lr)
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"{type(self).__name__}: betas must lie in [0, 1), got {betas}")
         self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
 
     def update(self, x: Any, g: Any, lr: float, kept: dict[str, Any]) -> None:
@@ -168,6 +175,8 @@ def clip_grad_norm(params: Iterable[Parameter], max_norm: float) -> float:
 
     Raises: ValueError where the norm is not finite (nothing is changed).
     """
+    if not max_norm > 0:
+        raise ValueError(f"clip_grad_norm: max_norm must be above 0, got {max_norm}")
     grads = [p.grad for p in params if p.grad is not None]
     norm = math.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in grads))
     if not math.isfinite(norm):

@@ -2,6 +2,8 @@
 
 import dataclasses
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -73,6 +75,27 @@ def test_unknown_and_uninstalled_backends(monkeypatch):
         backends.get("numba")
     assert backends.available() == ("numpy",)
     assert backends.default_name() == "numpy"
+
+
+def test_kernels_work_where_no_cache_can_be_written(tmp_path):
+    """A read-only installation without a home folder: compiled anew, and said once."""
+    if "numba" not in backends.available():
+        pytest.skip("numba is not installed")
+    code = """
+import numba.core.caching as caching
+caching._CacheLocator.ensure_cache_path = lambda self: (_ for _ in ()).throw(OSError("read-only"))
+import numpy as np, puredrop
+print(puredrop.dropout(np.ones(1000), 0.5, key=puredrop.Key(0), backend="numba").sum())
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert float(result.stdout) == dropout(np.ones(1000), 0.5, key=Key(0)).sum()
+    assert result.stderr.count("compiled kernels cannot be kept; set NUMBA_CACHE_DIR") == 1
+
+
+def test_an_unknown_default_backend_is_named(monkeypatch):
+    monkeypatch.setenv("PUREDROP_BACKEND", "abacus")
+    with pytest.raises(ValueError, match=r"^PUREDROP_BACKEND names the unknown backend 'abacus'"):
+        dropout(np.ones(3), 0.5, key=Key(0))
 
 
 def test_the_environment_chooses_the_default(monkeypatch):

@@ -60,6 +60,62 @@ def test_an_index_that_does_not_fit():
         dropout(X, 0.5, key=Key(0), index=Index.whole((2, 2)))
 
 
+@pytest.mark.parametrize("key", [7, [Key(0), Key(1)], (), (Key(0), 1), "7", puredrop.Rng(7)])
+@pytest.mark.parametrize(
+    "call", [lambda k: dropout(X, 0.5, key=k), lambda k: dropout(X, 0.0, key=k), lambda k: keep_mask(k, 3, 0.5)]
+)
+def test_keys_that_are_none(key, call):
+    with pytest.raises(TypeError, match=r"key must be a Key, or a tuple of Keys for a leading axis"):
+        call(key)
+
+
+@pytest.mark.parametrize("mask", [None, np.ones((3, 4), bool)])
+def test_as_many_keys_as_rows_of_the_leading_axis(backend, mask):
+    """Too few keys once left memory uninitialised, too many wrote beyond it."""
+    for count in (1, 2, 4, 40):
+        with pytest.raises(
+            ValueError, match=rf"{count} keys need a leading axis of size {count}, got x of shape \(3, 4\)"
+        ):
+            dropout(X, 0.5, key=tuple(Key(i) for i in range(count)), mask=mask, backend=backend)
+
+
+@pytest.mark.parametrize("index", [Index.whole((4, 3)), Index.whole(12), Index.whole((3, 4, 1))])
+def test_an_index_of_the_same_size_but_another_shape(index):
+    with pytest.raises(ValueError, match="does not fit x of shape"):
+        dropout(X, 0.5, key=Key(0), index=index)
+
+
+def test_index_and_shared_exclude_each_other():
+    with pytest.raises(ValueError, match="give either index or shared"):
+        dropout(X, 0.5, key=Key(0), index=Index.whole((3, 4)), shared=0)
+    with pytest.raises(ValueError, match="an Index knows its shared axes"):
+        keep_mask(Key(0), Index.whole((3, 4)), 0.5, shared=0)
+    with pytest.raises(TypeError, match=r"index must be an Index, got \(3, 4\)"):
+        dropout(X, 0.5, key=Key(0), index=(3, 4))
+    with pytest.raises(TypeError, match=r"shape must be a whole number or several, got \(3.5, 2\)"):
+        keep_mask(Key(0), (3.5, 2), 0.5)
+
+
+def test_an_injected_mask_is_followed_at_p_0_too():
+    keep = np.arange(12).reshape(3, 4) % 2 == 0
+    y, used = dropout(X, 0.0, mask=keep[:1], return_mask=True)
+    assert np.array_equal(y, np.broadcast_to(keep[:1], (3, 4)))
+    assert used.shape == (3, 4)
+
+
+def test_scale_rounding_names():
+    with pytest.raises(ValueError, match="scale_rounding must be 'float32' or 'dtype', got 'float64'"):
+        dropout(X, 0.5, key=Key(0), scale_rounding="float64")
+
+
+def test_unusual_arrays(backend):
+    expected = dropout(X, 0.5, key=Key(0))
+    assert np.array_equal(dropout(X.astype(">f4"), 0.5, key=Key(0), backend=backend), expected)
+    assert np.array_equal(dropout(X.tolist(), 0.5, key=Key(0), backend=backend), expected)
+    with pytest.raises(TypeError, match="a masked array would lose its mask"):
+        dropout(np.ma.array(X), 0.5, key=Key(0), backend=backend)
+
+
 def test_accepts_every_kind_of_number():
     expected = dropout(X, 1.0, key=Key(0))
     for p in (1, np.int64(1), np.float32(1), np.array(1.0)):
@@ -130,6 +186,26 @@ def test_enumeration_weighs_every_mask():
     assert sorted(weights) == [0.25, 0.75]
     with pytest.raises(ValueError, match=r"needs 2\^30 masks, more than the limit"):
         list(enumerate_masks(lambda: dropout(np.ones(30), 0.5)))
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_enumeration_where_later_draws_depend_on_earlier_ones(wanted):
+    def f():
+        first = dropout(np.ones(1), 0.25)[0]
+        return first, (dropout(np.ones(2), 0.5).tolist() if (first > 0) == wanted else None)
+
+    branches = list(enumerate_masks(f))
+    assert len(branches) == 5
+    assert sum(q for q, _ in branches) == 1
+    assert sum(q for q, (first, _) in branches if first) == 0.75
+
+
+def test_draw_from_needs_a_source():
+    with (
+        pytest.raises(TypeError, match=r"for masks write streams\.Given\(masks\)"),
+        puredrop.draw_from([np.ones(2, bool)]),
+    ):
+        pass
 
 
 def test_enumeration_of_something_without_dropout_is_one_value():

@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 
+import puredrop
 from puredrop import Key, Rng, Tensor, keep_mask, nn
 from puredrop.gradcheck import relative_error
 from puredrop.random.passes import Pass, Window, entered
@@ -43,6 +44,64 @@ def test_names_are_the_tree():
     assert [name for name, _ in Twice().named_modules()] == ["", "blocks.0", "blocks.1"]
     assert [name for name, _ in Twice().named_parameters()] == ["gain", "blocks.0.weight", "blocks.0.bias"]
     assert repr(mlp()).splitlines()[1] == "  (0): Linear(4 -> 8)"
+
+
+class Nested(nn.Module):
+    def __init__(self):
+        self.heads = {"a": nn.Linear(4, 2), "b": [nn.Dropout(0.5), (nn.Linear(2, 2),)]}
+        self.parent = self  # a cycle
+
+    def forward(self, x):
+        return self.heads["b"][1][0](self.heads["b"][0](self.heads["a"](x)))
+
+
+def test_modules_in_dicts_and_nested_lists_are_found():
+    net = Nested()
+    assert [n for n, _ in net.named_parameters()] == [
+        "heads.a.weight",
+        "heads.a.bias",
+        "heads.b.1.0.weight",
+        "heads.b.1.0.bias",
+    ]
+    with pytest.raises(RuntimeError, match="has no numbers yet"):
+        net(X)
+    assert net.seed(0)(X).data.any()
+    assert list(net.random_state()) == ["heads.b.0"]
+
+
+def test_a_layer_added_after_the_first_pass_is_noticed():
+    net = nn.Sequential(nn.Linear(4, 4)).seed(0)
+    net(X)
+    setattr(net, "1", nn.Linear(4, 2))
+    with pytest.raises(RuntimeError, match=r"parameter '1\.weight' has no numbers yet"):
+        net(X)
+
+
+def test_frozen_parameters_stay_frozen():
+    net = mlp().seed(0)
+    net.parameters()[0].requires_grad = False
+    before = net.parameters()[0].data.copy()
+    net.zero_grad()
+    net.to("numpy").seed(1)
+    nn.cross_entropy(net(X), np.zeros(6, int)).backward()
+    puredrop.optim.SGD(net.parameters(), 0.1).step()
+    assert not net.parameters()[0].requires_grad
+    assert np.array_equal(net.parameters()[0].data, before)
+    net.load_state_dict(net.state_dict())
+    net.reset_parameters(5)
+    assert not net.parameters()[0].requires_grad
+
+
+def test_a_state_dict_is_a_copy():
+    net = mlp().seed(0)
+    state = net.state_dict()
+    net.parameters()[0].data += 1
+    assert not np.array_equal(state["0.weight"], net.parameters()[0].data)
+
+
+def test_calling_forward_by_hand_says_what_to_call():
+    with pytest.raises(RuntimeError, match=r"call the layer itself, layer\(x\), not its forward"):
+        nn.Dropout(0.5).seed(0).forward(np.ones(3))
 
 
 def test_an_unseeded_model_raises_and_names_seed():

@@ -101,6 +101,15 @@ def test_a_schedule_has_no_state_of_its_own():
 def test_bad_arguments():
     with pytest.raises(ValueError, match="SGD: no parameters"):
         optim.SGD([], 0.1)
+    p = parameter(np.zeros(1))
+    with pytest.raises(ValueError, match="SGD: a parameter is listed twice"):
+        optim.SGD([p, p], 0.1)
+    with pytest.raises(TypeError, match=r"Adam: params must be tensors; write model\.parameters\(\)"):
+        optim.Adam(nn.Linear(2, 2))
+    with pytest.raises(ValueError, match=r"betas must lie in \[0, 1\)"):
+        optim.Adam([p], betas=(1.5, 0.9))
+    with pytest.raises(ValueError, match="max_norm must be above 0, got -1"):
+        optim.clip_grad_norm([p], -1)
     with pytest.raises(ValueError, match="Adam: lr must be at least 0, got -1"):
         optim.Adam([parameter(np.zeros(1))], -1)
 

@@ -153,6 +153,13 @@ def test_saving_into_a_folder_that_does_not_exist(tmp_path):
         nn.save(tmp_path / "nowhere" / "model.safetensors", fresh()[0])
 
 
+def test_an_unseeded_model_is_not_saved(tmp_path):
+    with pytest.raises(RuntimeError, match="has no numbers yet"):
+        nn.save(tmp_path / "model.safetensors", fresh(seed=None)[0])
+    with pytest.raises(IsADirectoryError, match="a folder, not a weights file"):
+        nn.load(tmp_path, fresh()[0])
+
+
 def test_load_state_dict_lists_everything():
     net = fresh()[0]
     state = net.state_dict()

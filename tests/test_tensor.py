@@ -78,6 +78,35 @@ def test_accumulation_never_writes_into_a_saved_array():
     assert np.array_equal(w, [5.0, 7.0])
 
 
+def test_grad_gives_arrays_that_nobody_else_holds():
+    u, v, g = leaf(1.0, 2.0), leaf(3.0, 4.0), np.ones(2)
+    by_u, by_v = grad(u + v, [u, v], g)
+    by_u += 1
+    assert np.array_equal(by_v, [1.0, 1.0])
+    assert np.array_equal(g, [1.0, 1.0])
+    [by_sum] = grad(u.sum(), [u])
+    by_sum += 1
+    with pytest.raises(TypeError, match=r"xs must be a list of tensors; write grad\(y, \[x\]\)"):
+        grad(u.sum(), u)
+    with pytest.raises(TypeError, match="xs must be a list of tensors"):
+        grad(u.sum(), [np.ones(2)])
+
+
+@pytest.mark.parametrize("gradient", [Tensor([1.0, 2.0]), [1.0, 2.0], np.array([1.0, 2.0])])
+def test_a_gradient_may_be_a_tensor_or_a_list(gradient):
+    x = leaf(3.0, 4.0)
+    (x * 2).backward(gradient)
+    assert np.array_equal(x.grad, [2.0, 4.0])
+
+
+def test_scalars_of_numpy_do_not_widen():
+    x = Tensor([1.0, 2.0])
+    for y in (x * np.int64(2), x ** np.float64(2), np.float64(2) * x, x / np.int32(3), x[Tensor([0, 0])]):
+        assert y.dtype == np.float32
+    with pytest.raises(TypeError, match="power: the exponent must be a number, got Tensor"):
+        x**x
+
+
 def test_third_derivative():
     x = leaf(0.3)
     y = x.tanh().sum()
@@ -234,6 +263,12 @@ def test_what_a_numpy_or_pytorch_user_tries_first():
     assert x.to("numpy").backend.name == "numpy"
     assert "requires_grad=True" in repr(x)
     assert {x: 1}[x] == 1
+    assert f"{x.sum():.2f}" == "5.00"
+    assert int(x.sum()) == 5
+    assert "sum over" in Tensor.sum.__doc__
+    for nonsense in ("abc", None):
+        with pytest.raises(TypeError, match="data must be numbers"):
+            Tensor(nonsense)
 
 
 # ------------------------------------------------------------------------------------------------------- checkpoint
@@ -293,6 +328,28 @@ def test_checkpoint_replays_masks_of_other_sources_after_they_are_gone():
         y = checkpoint(lambda x: dropout(x * x, 0.5), x)
     y.sum().backward()
     assert np.array_equal(x.grad, [4.0, 0.0, 12.0])
+
+
+def test_checkpoint_replays_an_rng():
+    rng, x = puredrop.Rng(3), Tensor(np.ones(50), requires_grad=True)
+    y = checkpoint(lambda x: dropout(x, 0.5, key=rng.next_key()), x)
+    y.sum().backward()
+    assert np.array_equal(x.grad, y.data)
+    assert rng.step == 1
+
+
+@pytest.mark.parametrize(("first", "second", "word"), [(1, 2, "more"), (2, 1, "less")])
+def test_checkpoint_notices_a_function_that_draws_otherwise_the_second_time(first, second, word):
+    rng, counts = puredrop.Rng(3), iter((first, second))
+
+    def f(x):
+        for _ in range(next(counts)):
+            x = dropout(x, 0.5, key=rng.next_key())
+        return x
+
+    y = checkpoint(f, leaf(1.0, 2.0))
+    with pytest.raises(RuntimeError, match=f"the function drew {word} when it was run again"):
+        y.sum().backward()
 
 
 def test_checkpoint_needs_one_tensor():

@@ -80,7 +80,10 @@ def available() -> tuple[str, ...]:
 
 def default_name() -> str:
     """What plain arrays use: PUREDROP_BACKEND where set, else numba where installed, else numpy."""
-    return os.environ.get("PUREDROP_BACKEND") or ("numba" if _installed("numba") else "numpy")
+    wanted = os.environ.get("PUREDROP_BACKEND")
+    if wanted and wanted not in _NEEDS:
+        raise ValueError(f"PUREDROP_BACKEND names the unknown backend {wanted!r}; known are {', '.join(_NEEDS)}")
+    return wanted or ("numba" if _installed("numba") else "numpy")
 
 
 @cache

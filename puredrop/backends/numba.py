@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import math
 import os
+import sys
+from functools import cache
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -38,7 +40,22 @@ CHUNK = 32 if _AVX512 else 16  # elements a compare: one full register of halfwo
 STEP = 8 * LANES  # elements a step
 AHEAD = 4096  # bytes of x asked for in advance; anything from 512 to 65536 measures the same
 
-_KERNEL = {"nogil": True, "cache": True}
+
+def _kernel(function: Any) -> Any:
+    """Compile on first use, without the GIL, and keep the result on disk where a place for it can be written."""
+    try:
+        return njit(nogil=True, cache=True)(function)
+    except RuntimeError as error:  # Numba finds no place: a read-only installation and no home folder
+        if "locator" not in str(error):
+            raise
+        _say_uncached()
+        return njit(nogil=True)(function)
+
+
+@cache
+def _say_uncached() -> None:
+    text = "puredrop: compiled kernels cannot be kept; set NUMBA_CACHE_DIR to a folder that can be written"
+    print(text, file=sys.stderr)
 
 
 # ------------------------------------------------------------------------------------------ the step, as vector code
@@ -162,7 +179,7 @@ def _philox(block, k0, k1, c1, c2, c3):  # type: ignore[no-untyped-def]
     return c0 | (c1 << s), c2 | (c3 << s)
 
 
-@njit(**_KERNEL)
+@_kernel
 def _settle(y, at, block, address, hi, lo, dropped):  # type: ignore[no-untyped-def]
     """Write `dropped` at those ties of the step at `block` that the second draw drops. Never reads x: it may be y."""
     k0, k1, c1, c2, c3 = address
@@ -177,7 +194,7 @@ def _settle(y, at, block, address, hi, lo, dropped):  # type: ignore[no-untyped-
                 y[at + i] = dropped
 
 
-@njit(**_KERNEL)
+@_kernel
 def _drop(x, y, addresses, starts, length, hi, lo, scale, shift, fill):  # type: ignore[no-untyped-def]
     """The map over flat x and y: for each key, for each run, `length` elements numbered from the run's start."""
     padded_x, padded_y = np.empty(STEP, x.dtype), np.empty(STEP, x.dtype)
@@ -202,7 +219,7 @@ def _drop(x, y, addresses, starts, length, hi, lo, scale, shift, fill):  # type:
                 e += n
 
 
-@njit(**_KERNEL)
+@_kernel
 def _keep(out, addresses, starts, length, hi, lo):  # type: ignore[no-untyped-def]
     """The mask alone, as bytes; the same walk as `_drop`."""
     padded = np.empty(STEP, out.dtype)
@@ -233,7 +250,7 @@ def _word(e, address):  # type: ignore[no-untyped-def]
     return ((low if e & 2 == 0 else high) >> uint64(32 * (e & 1))) & uint64(0xFFFFFFFF)
 
 
-@njit(**_KERNEL)
+@_kernel
 def _words(out, addresses, starts, length):  # type: ignore[no-untyped-def]
     at = 0
     for k in range(len(addresses)):
@@ -243,7 +260,7 @@ def _words(out, addresses, starts, length):  # type: ignore[no-untyped-def]
                 at += 1
 
 
-@njit(**_KERNEL)
+@_kernel
 def _normal(out, addresses, starts, length):  # type: ignore[no-untyped-def]
     at = 0
     for k in range(len(addresses)):

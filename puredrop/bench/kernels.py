@@ -109,7 +109,7 @@ def _torch() -> ModuleType:
     try:
         import torch
     except (ImportError, OSError) as error:  # OSError: installed, but a library that it needs is not
-        raise UnavailableError(f"PyTorch cannot be imported ({error}); pip install torch") from None
+        raise UnavailableError(f"PyTorch cannot be imported ({error}); pip install torch==2.13.0") from None
     return torch
 
 

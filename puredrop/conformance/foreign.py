@@ -23,6 +23,14 @@ class Report:
     def findings(self) -> list[str]:
         return [f"{row.check}: {row.reason}" for row in self.rows if row.status == "failed"]
 
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.findings
+
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         return "\n".join([*self.findings, summary(self.rows)])
 

@@ -22,6 +22,7 @@ def save(path: str | Path, model: Module, optimizer: Any = None, batches: Batche
     """
     from safetensors.numpy import save_file
 
+    model.require_parameters()
     arrays = {f"model.{name}": value for name, value in model.state_dict().items()}
     if optimizer is not None:
         arrays |= {f"optimizer.{name}": value for name, value in optimizer.state_dict().items()}
@@ -70,6 +71,8 @@ def load(path: str | Path, model: Module, optimizer: Any = None, batches: Batche
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: a folder, not a weights file")
     try:
         with safe_open(path, "np") as file:
             metadata = file.metadata() or {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..backends import Backend
 from ..random import Index, Key, Keys, Rng, journal, passes
 from ..random.passes import MODES, Mode, Pass
 from ..tensor import Tensor, raw
+from ..variants.door import checked_rate
 from .init import Initialiser
 
 Self = TypeVar("Self", bound="Module")
@@ -64,7 +65,6 @@ class Module:
     mode: Mode = "train"
     backend: Backend | None = None
     _runs = 0  # how many passes were opened here since `.sample()`: the number of the next Monte-Carlo sample
-    _ready = False
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} defines no forward")
@@ -88,30 +88,26 @@ class Module:
 
     def require_parameters(self) -> None:
         """Raise RuntimeError, naming the remedy, where a parameter has no numbers yet."""
-        if self._ready:
-            return
         for name, parameter in self.named_parameters():
             if not parameter.drawn:
                 raise RuntimeError(
                     f"{type(self).__name__}: parameter {name!r} has no numbers yet; "
                     f"call .seed(s) to draw them, or load weights"
                 )
-        self._ready = True
 
     # --------------------------------------------------------------------------------------------------- the tree
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """This module and all below it, in tree order, each once."""
-        seen: set[int] = set()
-        for name, module in self._walk(prefix):
-            if id(module) not in seen:
-                seen.add(id(module))
-                yield name, module
+        return self._walk(prefix, set())
 
-    def _walk(self, prefix: str) -> Iterator[tuple[str, Module]]:
+    def _walk(self, prefix: str, seen: set[int]) -> Iterator[tuple[str, Module]]:
+        if id(self) in seen:
+            return
+        seen.add(id(self))
         yield prefix, self
         for name, value in _members(self):
             if isinstance(value, Module):
-                yield from value._walk(f"{prefix}.{name}" if prefix else name)
+                yield from value._walk(f"{prefix}.{name}" if prefix else name, seen)
 
     def modules(self) -> Iterator[Module]:
         """All modules, in tree order."""
@@ -179,9 +175,9 @@ class Module:
         for module in self.modules():
             module.backend = target
         for parameter in self.parameters():
+            wanted, parameter.requires_grad = parameter.requires_grad, False
             parameter.data, parameter.backend = target.xp.asarray(parameter.data), target
-            parameter.node = None
-            parameter.requires_grad = True
+            parameter.requires_grad = wanted
         return self
 
     def zero_grad(self) -> None:
@@ -191,8 +187,8 @@ class Module:
 
     # --------------------------------------------------------------------------------------------------- state
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Name -> numbers of every parameter."""
-        return {name: parameter.numpy() for name, parameter in self.named_parameters()}
+        """Name -> a copy of the numbers of every parameter."""
+        return {name: parameter.numpy().copy() for name, parameter in self.named_parameters()}
 
     def check_state(self, state: Mapping[str, Any]) -> None:
         """Raise ValueError, listing all that is missing, unexpected or misshapen, unless these weights fit."""
@@ -253,9 +249,21 @@ class Site(Module):
         """Where this site's next draw takes place, for an array of `shape`; None where it does not draw (eval)."""
         return journal.remembered(lambda: self._address(shape, shared))
 
+    def rate(self, p: Any, key: Keys) -> Any:
+        """The rate of the draw at `key`: p itself, or what a schedule says at the step of the draw.
+
+        A training key carries its step, also when it is replayed; samples are drawn at the rate of the next step.
+        """
+        if not callable(p):
+            return p
+        assert self.rng is not None
+        first = key[0] if isinstance(key, tuple) else key
+        return checked_rate(type(self).__name__, p(first.step if first.sample == 0 else self.rng.step))
+
     def _address(self, shape: tuple[int, ...], shared: tuple[int, ...]) -> tuple[Keys, Index] | None:
         run = passes.current()
-        assert run is not None, "a site is asked inside a pass"
+        if run is None:
+            raise RuntimeError(f"{type(self).__name__}: call the layer itself, layer(x), not its forward")
         mode = run.mode or self.mode
         if mode == "eval":
             return None
@@ -267,11 +275,15 @@ class Site(Module):
 
 
 def _members(module: Module) -> Iterator[tuple[str, Any]]:
-    """Parameters and modules held as attributes, also in lists."""
-    for name, value in vars(module).items():
+    """Parameters and modules held as attributes, also in lists and dicts, however deep."""
+    return _found(vars(module).items())
+
+
+def _found(named: Iterable[tuple[Any, Any]], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in named:
         if isinstance(value, (Module, Parameter)):
-            yield name, value
+            yield f"{prefix}{name}", value
         elif isinstance(value, (list, tuple)):
-            for i, item in enumerate(value):
-                if isinstance(item, (Module, Parameter)):
-                    yield f"{name}.{i}", item
+            yield from _found(enumerate(value), f"{prefix}{name}.")
+        elif isinstance(value, dict):
+            yield from _found(value.items(), f"{prefix}{name}.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..tensor import primitive
 from .shape import reshape, swap
 
@@ -51,6 +53,7 @@ def _matmul(backend: Any, a: Any, b: Any) -> Any:
 
 def matmul(a: Any, b: Any) -> Any:
     """The matrix product, batched over leading axes; a vector is a row on the left and a column on the right."""
+    a, b = (x if hasattr(x, "shape") else np.asarray(x, np.float32) for x in (a, b))
     left, right = len(a.shape) == 1, len(b.shape) == 1
     if not left and not right:
         return _matmul(a, b)

@@ -6,7 +6,9 @@ import operator
 from collections.abc import Iterator
 from typing import Any
 
-from ..tensor import Tensor
+import numpy as np
+
+from ..tensor import Tensor, raw
 from . import arithmetic, elementwise, probability, reduce, shape
 
 
@@ -22,6 +24,16 @@ def _comparison(compare: Any) -> Any:
 def _unpacked(axes: tuple[Any, ...]) -> Any:
     """reshape(2, 3) and reshape((2, 3)) are the same."""
     return axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
+
+
+def _number(exponent: Any) -> float:
+    if isinstance(exponent, np.generic):
+        return exponent.item()
+    if not isinstance(exponent, (int, float)):
+        raise TypeError(
+            f"power: the exponent must be a number, got {type(exponent).__name__}; write (y * x.log()).exp()"
+        )
+    return exponent
 
 
 def _iterate(self: Tensor) -> Iterator[Tensor]:
@@ -40,9 +52,9 @@ _METHODS: dict[str, Any] = {
     "__matmul__": arithmetic.matmul,
     "__rmatmul__": _flipped(arithmetic.matmul),
     "__neg__": arithmetic.negative,
-    "__pow__": lambda self, exponent: arithmetic.power(self, exponent=exponent),
+    "__pow__": lambda self, exponent: arithmetic.power(self, exponent=_number(exponent)),
     "__abs__": elementwise.absolute,
-    "__getitem__": lambda self, index: shape.take(self, index=index),
+    "__getitem__": lambda self, index: shape.take(self, index=raw(index)),
     "__iter__": _iterate,
     **{f"__{name}__": _comparison(getattr(operator, name)) for name in ("lt", "le", "gt", "ge", "eq", "ne")},
     "sum": lambda self, axis=None, keepdims=False: reduce.sum(self, axis=axis, keepdims=keepdims),
@@ -75,4 +87,7 @@ _METHODS: dict[str, Any] = {
 }
 
 for _name, _method in _METHODS.items():
+    if getattr(_method, "__name__", "") == "<lambda>":  # so that help() shows what the operation says of itself
+        _operation = next((vars(m)[_name] for m in (reduce, shape, elementwise, probability) if _name in vars(m)), None)
+        _method.__name__, _method.__doc__ = _name, getattr(_operation, "__doc__", None)
     setattr(Tensor, _name, _method)

@@ -71,7 +71,10 @@ def concatenate(xs: Sequence[Any], axis: int = 0) -> Any:
     >>> concatenate([np.zeros(1), np.ones(2)])
     array([0., 1., 1.])
     """
-    axis %= len(xs[0].shape)
+    rank = len(xs[0].shape)
+    if not -rank <= axis < rank:
+        raise ValueError(f"concatenate: axis {axis} does not exist in shape {xs[0].shape}")
+    axis %= rank
     stops = np.cumsum([0, *(x.shape[axis] for x in xs)])
     shape = (*xs[0].shape[:axis], int(stops[-1]), *xs[0].shape[axis + 1 :])
     places = [(slice(None),) * axis + (slice(int(a), int(b)),) for a, b in pairwise(stops)]

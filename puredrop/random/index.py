@@ -8,6 +8,7 @@ Hence a shard draws exactly its part of the whole.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -37,6 +38,7 @@ class Index:
     strides: tuple[int, ...]
     offset: int = 0
     rows: np.ndarray | None = None
+    __iter__ = None  # an index is sliced, not walked over
 
     def __post_init__(self) -> None:
         last = self.offset + sum(max(0, n - 1) * s for n, s in zip(self.shape, self.strides, strict=True))
@@ -46,9 +48,7 @@ class Index:
     @staticmethod
     def whole(shape: int | Sequence[int], shared: int | Sequence[int] = ()) -> Index:
         """The index of a whole noise tensor for arrays of `shape`; all positions along `shared` axes get one draw."""
-        shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
-        shared = (shared,) if isinstance(shared, (int, np.integer)) else tuple(shared)
-        return _whole(shape, shared)
+        return _whole(_whole_numbers("shape", shape), _whole_numbers("shared", shared))
 
     @cached_property
     def noise_shape(self) -> tuple[int, ...]:
@@ -113,6 +113,13 @@ class Index:
         return replace(self, shape=shape, rows=rows.astype(np.int64) if self.rows is None else self.rows[rows])
 
 
+def _whole_numbers(name: str, given: Any) -> tuple[int, ...]:
+    try:
+        return (operator.index(given),) if hasattr(given, "__index__") else tuple(map(operator.index, given))
+    except TypeError:
+        raise TypeError(f"Index: {name} must be a whole number or several, got {given!r}") from None
+
+
 @lru_cache(maxsize=1024)
 def _whole(shape: tuple[int, ...], shared: tuple[int, ...]) -> Index:
     rank = len(shape)
@@ -127,7 +134,7 @@ def _whole(shape: tuple[int, ...], shared: tuple[int, ...]) -> Index:
     for axis in reversed(range(rank)):
         if axis not in alone:
             strides[axis], total = total, total * max(1, shape[axis])  # an empty axis is not a shared one
-    return Index(tuple(int(n) for n in shape), tuple(int(s) for s in strides))
+    return Index(shape, tuple(strides))
 
 
 def _with(values: tuple[int, ...], axis: int, value: int) -> tuple[int, ...]:

@@ -23,10 +23,20 @@ def remembered(happen: Callable[[], T]) -> T:
     if not journals:
         return happen()
     replays = [replay for _, replay in journals if replay is not None]
-    event = next(replays[-1]) if replays else happen()
+    event = _next_event(replays[-1]) if replays else happen()
     for events, replay in journals:
         if replay is None:
             events.append(event)
+    return event
+
+
+_END = object()
+
+
+def _next_event(replay: Iterator[Any]) -> Any:
+    event = next(replay, _END)
+    if event is _END:
+        raise RuntimeError("checkpoint: the function drew more when it was run again; it must do the same both times")
     return event
 
 
@@ -40,9 +50,12 @@ def recording() -> Iterator[list[Any]]:
 
 @contextmanager
 def replaying(events: list[Any]) -> Iterator[None]:
-    """Read back, in order, what was noted down."""
-    with _in_force(events, iter(events)):
+    """Read back, in order, what was noted down. Raises RuntimeError where the second run draws more, or less."""
+    replay = iter(events)
+    with _in_force(events, replay):
         yield
+    if next(replay, _END) is not _END:
+        raise RuntimeError("checkpoint: the function drew less when it was run again; it must do the same both times")
 
 
 def is_replaying() -> bool:

@@ -15,6 +15,8 @@ from __future__ import annotations
 import operator
 from dataclasses import dataclass, replace
 
+from .journal import remembered
+
 CONTRACT_VERSION = 1
 
 # The purpose table: what the random bits of a key are used for. No two kinds share a counter.
@@ -90,6 +92,8 @@ def _whole_number(field: str, value: object) -> int:
 class Rng:
     """Hands out keys, one a call, in order. Its whole state is three integers: (seed, site, step).
 
+    Give each thread its own: two threads that share one may receive the same key.
+
     >>> rng = Rng(7)
     >>> rng.next_key(), rng.next_key()
     (Key(seed=7, site=0, step=0, sample=0), Key(seed=7, site=0, step=1, sample=0))
@@ -104,7 +108,11 @@ class Rng:
         self.seed, self.site, self.step = first.seed, first.site, first.step
 
     def next_key(self) -> Key:
-        """The key at the present step; the step then advances."""
+        """The key at the present step; the step then advances. A recomputation gets the same key again."""
+        return remembered(self.advance)
+
+    def advance(self) -> Key:
+        """As `next_key`, for callers that see to recomputations themselves."""
         key = Key(self.seed, self.site, self.step)
         self.step += 1
         return key

@@ -50,7 +50,7 @@ class Pass:
     ) -> tuple[Keys, Index]:
         """Where the next draw of a site takes place, for an array of `shape`."""
         if mode == "train":
-            return rng.next_key(), self._index(tuple(shape), tuple(shared), batch_axis, in_flight=1)
+            return rng.advance(), self._index(tuple(shape), tuple(shared), batch_axis, in_flight=1)
         index = self._index(tuple(shape), tuple(shared), batch_axis, in_flight=len(self.samples))
         step = self.calls[rng.site]
         self.calls[rng.site] += 1

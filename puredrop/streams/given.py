@@ -28,7 +28,7 @@ class Given:
 
     def _next(self, draw: Draw) -> Any:
         if self._by_site is not None:
-            site = getattr(draw.key, "site", None)
+            site = getattr(draw.key[0] if isinstance(draw.key, tuple) else draw.key, "site", None)
             if site not in self._by_site:
                 raise LookupError(f"no mask was given for site {site}; given are sites {sorted(self._by_site)}")
             return self._by_site[site]

@@ -33,6 +33,10 @@ def draw_from(source: Source | None) -> Iterator[Source | None]:
     ...     puredrop.dropout(np.ones(2), p=0.5)
     array([2., 0.])
     """
+    if source is not None and not (hasattr(source, "keep") and hasattr(source, "select")):
+        raise TypeError(
+            f"draw_from: a source has keep and select, got {source!r}; for masks write streams.Given(masks)"
+        )
     token = _current.set(source)
     try:
         yield source

@@ -25,8 +25,15 @@ def grad(y: Tensor, xs: Sequence[Tensor], gradient: Any = None, create_graph: bo
     >>> grad(first.sum(), [x])                       # 6 x
     [array([12.], dtype=float32)]
     """
+    if isinstance(xs, Tensor) or not all(isinstance(x, Tensor) for x in xs):
+        raise TypeError("grad: xs must be a list of tensors; write grad(y, [x])")
     found = sweep(y, gradient, {x.node for x in xs if x.node is not None}, create_graph)
-    return [found[x.node][0] if x.node in found else _zeros(x, create_graph) for x in xs]
+    return [_own(*found[x.node], create_graph) if x.node in found else _zeros(x, create_graph) for x in xs]
+
+
+def _own(g: Any, owned: bool, create_graph: bool) -> Any:
+    """A gradient that shares its memory with nothing else."""
+    return g if owned or create_graph else g.copy()
 
 
 def _backward(self: Tensor, gradient: Any = None) -> None:
@@ -48,7 +55,7 @@ def _leaf_gradients(y: Tensor, gradient: Any) -> Iterator[tuple[Leaf, Any]]:
     for leaf, (g, owned) in sweep(y, gradient).items():
         assert isinstance(leaf, Leaf)  # without `wanted`, a sweep finds leaves only
         g = leaf.backend.xp.asarray(g, leaf.dtype)
-        yield leaf, g if owned else g.copy()
+        yield leaf, _own(g, owned, create_graph=False)
 
 
 def sweep(
@@ -122,7 +129,11 @@ def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:
                 f"backward: a result of shape {y.shape} needs a gradient of that shape; or call .sum() first"
             )
         g = y.backend.xp.ones_like(y.data)
-    elif g.shape != y.shape:
+    elif not isinstance(g, Tensor):
+        g = y.backend.xp.asarray(g, y.dtype)
+    elif not create_graph:
+        g = g.data
+    if g.shape != y.shape:
         raise ValueError(f"backward: the gradient's shape {g.shape} is not the result's shape {y.shape}")
     return bare(g, y.backend, None) if create_graph and not isinstance(g, Tensor) else g
 

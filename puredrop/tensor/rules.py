@@ -57,6 +57,8 @@ def _environment_names(arguments: list[str], parameters: list[str]) -> list[str]
     return [*arguments, "y", "backend", *parameters, *(f"{a}_{what}" for what in ("shape", "dtype") for a in arguments)]
 
 
+_WIDE = (np.float64, np.integer, np.bool_)  # scalars that would widen a float32 array
+
 PRIMITIVES: dict[str, Callable[..., Any]] = {}
 
 
@@ -90,10 +92,12 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Cal
                     arrays.append(a.data)
                     parents.append(node)
                 else:
-                    arrays.append(float(a) if type(a) is np.float64 else a)  # no scalar promotes, not even NumPy's
+                    arrays.append(a.item() if isinstance(a, _WIDE) else a)  # no scalar promotes, not even NumPy's
                     parents.append(None)
+            if not tensors:
+                backend = backends.get(backend or thread.backend)
             try:
-                y = body(backend if tensors else backends.get(backend or thread.backend), *arrays, **parameters)
+                y = body(backend, *arrays, **parameters)
             except ValueError as error:
                 raise ValueError(_explained(body.__name__, error, arrays)) from error
             if not tensors:

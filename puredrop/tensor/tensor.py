@@ -75,6 +75,8 @@ class Tensor:
     @grad.setter
     def grad(self, value: Any) -> None:
         if not isinstance(self.node, Leaf):
+            if value is None:
+                return
             raise AttributeError(
                 "Tensor: only a leaf with requires_grad=True holds a gradient; for others use grad(y, [x])"
             )
@@ -125,6 +127,12 @@ class Tensor:
 
     def __float__(self) -> float:
         return float(self.data)
+
+    def __int__(self) -> int:
+        return int(self.data)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
 
     def __repr__(self) -> str:
         grad = ", requires_grad=True" if self.requires_grad else ""
@@ -199,4 +207,6 @@ def raw(x: Any) -> Any:
 
 def _from_python(xp: Any, numbers: Any) -> Any:
     data = xp.asarray(numbers)
+    if data.dtype.kind not in "fiub":
+        raise TypeError(f"Tensor: data must be numbers, got {numbers!r}")
     return data.astype(xp.float32) if data.dtype.kind == "f" else data

@@ -12,6 +12,7 @@ import numpy as np
 from .. import backends, ops, streams
 from ..random import Draw, Index, Keys, threshold
 from ..tensor import Tensor, raw
+from .door import checked_key, fitting_index
 
 
 def inverted_scale(p: Any) -> Any:
@@ -36,7 +37,8 @@ def bernoulli_map(
     backend: Any = None,
 ) -> Any:
     """`where(keep, x * scale [+ shift], fill)` for a checked x and p; with the mask beside it where asked for."""
-    index = _fitting_index(operation, index, key, raw(x).shape)
+    key = checked_key(operation, key)
+    index = fitting_index(operation, raw(x).shape, key, index)
     draw = Draw(key, index, threshold(p))  # type: ignore[arg-type]  # without a key, a mask or a source must answer
     if mask is None:
         answer = streams.answered(raw(x), draw, p)
@@ -49,7 +51,9 @@ def bernoulli_map(
         raise ValueError(f"{operation}: nothing to draw with; give key=Key(seed), or mask=")
     else:
         y = ops.drop(x, fill, draw=draw, scale=scale, shift=shift, backend=backend)
-    return (y, mask_of(x, draw, backend) if answer is None else keep) if return_mask else y
+    if not return_mask:
+        return y
+    return y, mask_of(x, draw, backend) if answer is None else np.broadcast_to(keep, x.shape)
 
 
 def mask_of(x: Any, draw: Draw, backend: Any) -> Any:
@@ -57,15 +61,3 @@ def mask_of(x: Any, draw: Draw, backend: Any) -> Any:
     keep = backends.get(x.backend if isinstance(x, Tensor) else backend).keep(*draw)
     full = (len(draw.key), *draw.index.shape) if isinstance(draw.key, tuple) else draw.index.shape
     return np.broadcast_to(keep, full).reshape(x.shape)
-
-
-def _fitting_index(operation: str, index: Index | None, key: Keys | None, shape: tuple[int, ...]) -> Index:
-    """The index for an array of `shape`: the whole of it unless another was given that fits."""
-    keys = len(key) if isinstance(key, tuple) else 1
-    if index is None:
-        return Index.whole(shape[1:] if isinstance(key, tuple) else shape)
-    if index.size * keys != int(np.prod(shape, dtype=np.int64)):
-        raise ValueError(
-            f"{operation}: an index of shape {index.shape} with {keys} key(s) does not fit x of shape {shape}"
-        )
-    return index

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..random import Index, Key, Keys
 from ..tensor import raw
 
 
@@ -31,8 +32,51 @@ def checked_array(operation: str, x: Any) -> Any:
     data = raw(x)
     if not hasattr(data, "dtype"):
         x = data = np.asarray(data)
+    elif isinstance(data, np.ma.MaskedArray):
+        raise TypeError(f"{operation}: a masked array would lose its mask; fill it first: x.filled(0)")
+    elif type(data) is not np.ndarray and isinstance(data, np.ndarray) and data is x:
+        x = data = np.asarray(data)  # np.matrix and other subclasses
+    elif not getattr(data.dtype, "isnative", True):
+        x = data = data.astype(data.dtype.newbyteorder("="))
     if data.dtype.kind != "f":
         raise TypeError(
             f"{operation}: x must be floating-point, got dtype {data.dtype}; convert it first: x.astype('float32')"
         )
     return x
+
+
+def checked_key(operation: str, key: Any) -> Keys | None:
+    """A key, or a tuple of one or more keys, or None. Raises TypeError."""
+    if key is None or isinstance(key, Key) or (isinstance(key, tuple) and key and all(isinstance(k, Key) for k in key)):
+        return key
+    raise TypeError(
+        f"{operation}: key must be a Key, or a tuple of Keys for a leading axis, got {key!r}; write Key(seed)"
+    )
+
+
+def fitting_index(
+    operation: str, shape: tuple[int, ...], key: Keys | None, index: Index | None, shared: Any = ()
+) -> Index:
+    """The index that was given, if it fits an array of `shape`, or the whole of that shape.
+
+    A tuple of K keys enumerates a leading axis of size K, which may be merged with the axis after it.
+    Raises: TypeError for something that is no Index; ValueError where it does not fit, or stands beside `shared`.
+    """
+    keys = len(key) if isinstance(key, tuple) else None
+    if index is None:
+        if keys is not None and (not shape or shape[0] != keys):
+            raise ValueError(f"{operation}: {keys} keys need a leading axis of size {keys}, got x of shape {shape}")
+        return Index.whole(shape if keys is None else shape[1:], shared)
+    if not isinstance(index, Index):
+        raise TypeError(f"{operation}: index must be an Index, got {index!r}; write Index.whole(shape)")
+    if shared != ():
+        raise ValueError(
+            f"{operation}: give either index or shared; an index knows its shared axes: Index.whole(shape, shared)"
+        )
+    part = index.shape
+    fits = {part} if keys is None else {(keys, *part), (keys * part[0], *part[1:]) if part else (keys,)}
+    if shape not in fits:
+        raise ValueError(
+            f"{operation}: an index of shape {part} with {keys or 1} key(s) does not fit x of shape {shape}"
+        )
+    return index

@@ -11,7 +11,9 @@ from .. import backends
 from ..random import Index, Keys, threshold
 from ..tensor import Tensor
 from .bernoulli_map import bernoulli_map, inverted_scale
-from .door import checked_array, checked_rate
+from .door import checked_array, checked_key, checked_rate, fitting_index
+
+__all__ = ["dropout", "keep_mask"]
 
 
 def keep_mask(
@@ -36,6 +38,10 @@ def keep_mask(
     array([[0, 1, 1]])
     """
     p = checked_rate("keep_mask", p)
+    if checked_key("keep_mask", key) is None:
+        raise TypeError("keep_mask: key must be a Key, got None; write Key(seed)")
+    if isinstance(shape, Index) and shared != ():
+        raise ValueError("keep_mask: an Index knows its shared axes; write Index.whole(shape, shared)")
     index = shape if isinstance(shape, Index) else Index.whole(shape, shared)
     return backends.get(backend).keep(key, index, threshold(p))
 
@@ -76,15 +82,16 @@ def dropout(
     >>> dropout(x, p=0.5, key=Key(seed=7), shared=0)[:, 2]     # one draw for both rows
     array([2., 2.], dtype=float32)
     """
-    x, p = checked_array("dropout", x), checked_rate("dropout", p)
-    if not training or (isinstance(p, float) and p == 0.0):
+    x, p, key = checked_array("dropout", x), checked_rate("dropout", p), checked_key("dropout", key)
+    index = fitting_index("dropout", x.shape, key, index, shared)
+    if scale_rounding not in ("float32", "dtype"):
+        raise ValueError(f"dropout: scale_rounding must be 'float32' or 'dtype', got {scale_rounding!r}")
+    if not training or (isinstance(p, float) and p == 0.0 and mask is None):
         y = x if isinstance(x, Tensor) else x.copy()
         return (y, np.ones(x.shape, np.bool_)) if return_mask else y
     scale = inverted_scale(p)
     if scale_rounding == "dtype":
         scale = x.dtype.type(scale)
-    if shared != ():
-        index = Index.whole(x.shape, shared)
     return bernoulli_map(
         "dropout", x, p, key=key, mask=mask, index=index, scale=scale, return_mask=return_mask, backend=backend
     )

@@ -83,12 +83,14 @@ def signed_zero(subject: Subject) -> None:
 
 
 def shapes(subject: Subject) -> None:
-    """Empty, 0-d and 5-d arrays keep their shape."""
-    for shape in ((), (0,), (3, 0, 2), (1,), (2, 3, 1, 2, 2)):
+    """Empty, 0-d and many-dimensional arrays keep their shape, and have the values of the formula."""
+    for shape in ((), (0,), (3, 0, 2), (1,), (7,), (3, 4, 5), (2, 3, 4, 5), (2, 3, 1, 2, 2)):
         inputs = tuple(np.ones(shape, np.float32) for _ in subject.case.example(2, 2))
         y = subject.apply(inputs, 0.5, 2)
         if y.shape != shape:
             raise Failed(f"an array of shape {shape} came back with shape {y.shape}")
+        expected = subject.case.formula(np, *inputs, subject.noise(inputs, 0.5, 2), 0.5)
+        require(relative_error(y, expected), 1e-6, f"an array of shape {shape} does not have the values of the formula")
 
 
 def untouched(subject: Subject) -> None:
@@ -97,10 +99,11 @@ def untouched(subject: Subject) -> None:
     before = [a.copy() for a in inputs]
     for a in inputs:
         a.flags.writeable = False
-    y = subject.apply(inputs, 0.5, 2)
-    for a, old in zip(inputs, before, strict=True):
-        if not np.array_equal(a, old) or np.shares_memory(a, y):
-            raise Failed("an input was changed, or the result shares its memory")
+    for p in (0.5, 0.0):
+        y = subject.apply(inputs, p, 2)
+        for a, old in zip(inputs, before, strict=True):
+            if not np.array_equal(a, old) or np.shares_memory(a, y):
+                raise Failed(f"at p = {p} an input was changed, or the result shares its memory")
 
 
 def layout(subject: Subject) -> None:

@@ -16,7 +16,7 @@ from ..case import Failed, Subject
 LIMIT = 1e-6
 Z_LIMIT = 5.5  # standard deviations: two-sided 4e-8, for the many comparisons of a check together below LIMIT
 RATES = (0.1, 0.5, 0.9)
-ROWS, COLUMNS = 1024, 4096
+ROWS, COLUMNS = 256, 2048
 
 
 def binomial_p_value(count: int, n: int, q: float) -> float:
@@ -36,9 +36,9 @@ def rate(subject: Subject) -> float:
     smallest = 1.0
     for p in RATES:
         keep = subject.matrix(ROWS, COLUMNS, p, 11)
-        chance = binomial_p_value(int(keep[:256].sum()), 256 * COLUMNS, 1 - p)
+        chance = binomial_p_value(int(keep.sum()), keep.size, 1 - p)
         if chance < LIMIT:
-            raise Failed(f"at p = {p} the share dropped is {1 - keep[:256].mean():.5f}; chance of that: {chance:.0e}")
+            raise Failed(f"at p = {p} the share dropped is {1 - keep.mean():.5f}; chance of that: {chance:.0e}")
         smallest = min(smallest, chance)
         _require_spread(keep, p)
     return smallest
