@@ -45,7 +45,7 @@ def check(function: Callable[[np.ndarray, float, int], Any], like: str = "dropou
     ...     keep = np.random.default_rng(seed).random(x.shape) >= p
     ...     return x * keep                                  # forgot to scale
     >>> [finding.split(":")[0] for finding in check(mine).findings]
-    ['formula', 'all dropped', 'nonfinite', 'moments']
+    ['formula', 'all dropped', 'nonfinite', 'shapes', 'moments']
     """
     subject = foreign(_case(like), function)
     return Report(tuple(run_check(subject, name, one) for name, one in OUTSIDE.items()))
