@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test lint pictures bench clean
+.PHONY: demo test lint pictures docs bench clean
 
 demo: .venv/.demo
 	$(BIN)/puredrop demo
@@ -19,6 +19,10 @@ lint: .venv/.test
 # What the README shows.
 pictures: .venv/.demo
 	$(BIN)/puredrop demo --pictures docs
+
+# The catalogue of variants, made from the code.
+docs: .venv/.demo
+	$(BIN)/puredrop variants --markdown > docs/variants.md
 
 bench: .venv/.test
 	$(BIN)/puredrop bench --json bench/results/cpu.json --picture docs/bench.png

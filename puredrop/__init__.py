@@ -13,11 +13,12 @@ from typing import Any
 
 from . import backends, nn, ops, optim, random, streams, uncertainty, variants
 from .gradcheck import gradcheck
+from .nn.diagnose import diagnose
 from .random import Index, Key, Rng
 from .streams import draw_from
 from .tensor import Tensor, checkpoint, grad, no_grad
 from .variants import *  # noqa: F403  # every variant is at the top level too
-from .variants import schedules
+from .variants import estimators, objectives, schedules
 
 __version__ = "0.1.0"
 
@@ -30,11 +31,14 @@ __all__ = [
     "bench",
     "checkpoint",
     "conformance",
+    "diagnose",
     "draw_from",
+    "estimators",
     "grad",
     "gradcheck",
     "nn",
     "no_grad",
+    "objectives",
     "ops",
     "optim",
     "random",

@@ -1,4 +1,4 @@
-"""The command line: puredrop demo | verify | bench | backends."""
+"""The command line: puredrop demo | verify | bench | variants | backends."""
 
 from __future__ import annotations
 
@@ -49,6 +49,10 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--picture", metavar="FILE", help="draw the times into a .png or .svg file")
     bench.set_defaults(run=_bench)
 
+    catalogue = commands.add_parser("variants", help="every variant, a line each")
+    catalogue.add_argument("--markdown", action="store_true", help="as docs/variants.md has it: formulas and sources")
+    catalogue.set_defaults(run=_variants)
+
     listing = commands.add_parser("backends", help="the backends that are installed")
     listing.set_defaults(run=_backends)
     return parser
@@ -63,7 +67,7 @@ def _demo(args: argparse.Namespace) -> int:
         args.report,
         seed=args.seed,
         epochs=args.epochs,
-        verify=lambda: conformance.as_json(conformance.verify()),
+        verify=lambda: conformance.as_json(conformance.verify(["dropout"])),  # all variants take minutes
         bench=lambda progress: bench.run(preset="quick", progress=progress),
     )
     if args.pictures:
@@ -102,6 +106,13 @@ def _require_folder(folder: Path) -> None:
     """What would only be noticed when the work is done."""
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise FileNotFoundError(f"{folder} is not a folder that can be written")
+
+
+def _variants(args: argparse.Namespace) -> int:
+    from .conformance import catalogue
+
+    print(catalogue.as_markdown() if args.markdown else catalogue.as_text())
+    return 0
 
 
 def _backends(args: argparse.Namespace) -> int:

@@ -345,7 +345,7 @@ def test_verify_and_bench_are_run_and_shown(small, tmp_path, capsys):
     assert capsys.readouterr() == ("", "")  # quiet is quiet
     assert result["verify"]["counts"] == {"passed": 1, "failed": 1, "skipped": 1, "not_applicable": 0}
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert "2 variants on numpy. Checks passed: 1; failed: 1; skipped: 1; not applicable: 0." in text
+    assert "dropout, zoneout on numpy. Checks passed: 1; failed: 1; skipped: 1; not applicable: 0." in text
     assert "failed: zoneout on numpy, gradient: off by &lt;2&gt;" in text
     assert "1,000 elements, float32" in text
     assert "puredrop numba takes 1.5 times as long as a copy (quartiles 1.4 to 1.8)." in text

@@ -99,6 +99,16 @@ def test_a_gradient_may_be_a_tensor_or_a_list(gradient):
     assert np.array_equal(x.grad, [2.0, 4.0])
 
 
+def test_a_gradient_that_is_a_scalar_stays_an_array_of_numpy():
+    """The gradient of a sum is an np.float64: the walk must not take it for a constant of the user's."""
+    x = leaf(1.0, 2.0)
+    (x.sum() * 2.0).backward()
+    assert np.array_equal(x.grad, [2.0, 2.0])
+    [first] = grad((x[0] * x.sum() * 3.0), [x], create_graph=True)
+    [second] = grad((first * first).sum(), [x])
+    assert np.array_equal(second, [162.0, 72.0])
+
+
 def test_scalars_of_numpy_do_not_widen():
     x = Tensor([1.0, 2.0])
     for y in (x * np.int64(2), x ** np.float64(2), np.float64(2) * x, x / np.int32(3), x[Tensor([0, 0])]):

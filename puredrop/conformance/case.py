@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .. import variants
 from ..random import Key
 
 Arrays = tuple[np.ndarray, ...]
@@ -65,6 +66,11 @@ class Case:
     real_noise: bool = False
     pytorch: Callable[[Any, Any, float], Any] | None = None
     not_applicable: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The public function of that name, whose docstring is the documentation."""
+        return getattr(variants, self.name)
 
     def example(self, rows: int, columns: int, dtype: Any = np.float64) -> Arrays:
         """The example inputs, floating-point ones in `dtype`."""

@@ -214,14 +214,14 @@ def verify(result: dict[str, Any]) -> str:
         return section("Verify", paragraph("Not part of this run; <code>puredrop verify</code> does it.", markup=True))
     counts = found["counts"]
     said = (
-        f"{len(found['variants'])} variants on {', '.join(found['backends'])}. Checks passed: {counts['passed']:,}; "
+        f"{', '.join(found['variants'])} on {', '.join(found['backends'])}. Checks passed: {counts['passed']:,}; "
         f"failed: {counts['failed']:,}; skipped: {counts['skipped']:,}; not applicable: {counts['not_applicable']:,}."
     )
     head = ["variant", "passed", "failed", "skipped", "not applicable"]
     rows = [[escape(name), *map(str, counts.values())] for name, counts in found["variants"].items()]
     return section(
         "Verify",
-        paragraph(said),
+        paragraph(said + " The command puredrop verify holds every variant to them."),
         "".join(f'<p class="failures">{escape(failure_line(row))}</p>' for row in found["failures"]),
         f'<details><summary>Every variant</summary><div class="scroll">{html_table(head, rows)}</div></details>',
     )

@@ -92,9 +92,13 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Cal
                     arrays.append(a.data)
                     parents.append(node)
                 else:
-                    arrays.append(a.item() if isinstance(a, _WIDE) else a)  # no scalar promotes, not even NumPy's
+                    arrays.append(a)
                     parents.append(None)
-            if not tensors:
+            if tensors:  # then no scalar promotes, not even NumPy's
+                arrays = [
+                    a.item() if a is x and isinstance(a, _WIDE) else a for a, x in zip(arrays, inputs, strict=True)
+                ]
+            else:
                 backend = backends.get(backend or thread.backend)
             try:
                 y = body(backend, *arrays, **parameters)

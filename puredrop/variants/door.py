@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numbers
+import operator
 from typing import Any
 
 import numpy as np
 
 from ..random import Index, Key, Keys
-from ..tensor import raw
+from ..tensor import Tensor, raw
 
 
 def checked_rate(operation: str, p: Any, name: str = "p") -> Any:
@@ -21,6 +22,29 @@ def checked_rate(operation: str, p: Any, name: str = "p") -> Any:
     if not np.all((value >= 0) & (value <= 1)):
         raise ValueError(f"{operation}: {name} must lie in [0, 1], got {p}; it is the probability of dropping")
     return value
+
+
+def one_rate(operation: str, p: Any, name: str = "p") -> float:
+    """A drop probability that is one number. Raises as `checked_rate`, and TypeError for an array of them."""
+    p = checked_rate(operation, p, name)
+    if not isinstance(p, float):
+        raise TypeError(f"{operation}: {name} must be one number in [0, 1], got an array of shape {p.shape}")
+    return p
+
+
+def whole_number(operation: str, name: str, value: Any, least: int) -> int:
+    """A whole number of at least `least`. Raises TypeError, ValueError."""
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+        raise TypeError(f"{operation}: {name} must be a whole number, got {value!r}")
+    number = operator.index(value)
+    if number < least:
+        raise ValueError(f"{operation}: {name} must be {least} or more, got {number}")
+    return number
+
+
+def unchanged(x: Any) -> Any:
+    """What leaves x as it is gives: the same tensor; of an array a copy."""
+    return x if isinstance(x, Tensor) else x.copy()
 
 
 def _is_float_array(p: Any) -> bool:

@@ -13,7 +13,7 @@ from ..tensor import Tensor
 from .bernoulli_map import bernoulli_map, inverted_scale
 from .door import checked_array, checked_key, checked_rate, fitting_index
 
-__all__ = ["dropout", "keep_mask"]
+__all__ = ["classic_dropout", "dropout", "keep_mask"]
 
 
 def keep_mask(
@@ -95,3 +95,50 @@ def dropout(
     return bernoulli_map(
         "dropout", x, p, key=key, mask=mask, index=index, scale=scale, return_mask=return_mask, backend=backend
     )
+
+
+def classic_dropout(
+    x: Any,
+    p: Any = 0.5,
+    *,
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    shared: int | Sequence[int] = (),
+    index: Index | None = None,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """Drop each element with probability p and leave the rest as it is; evaluation scales by 1 - p instead.
+
+    Math: y = x * m, m = 1 where kept, else 0; E[y] = (1 - p) x, Var[y] = p (1 - p) x^2. Gradient: dx = g * m.
+        Evaluation gives (1 - p) x, with the gradient (1 - p) g: the expectation of what training gave. p = 0 gives x;
+        p = 1 gives zeros with a zero gradient, in training and in evaluation. A model trained with it becomes one for
+        `dropout` when the weights (not the bias) of the next linear layer are multiplied by 1 - p.
+    Shapes: x any; y like x. One draw along each of the `shared` axes; `index` says which part of a global noise x is.
+    Dtypes: float32, float64 (and float16 on NumPy); y like x.
+    Draws: as `dropout`, with equal masks for equal keys. `mask=` (True = kept) replaces the draw; `return_mask=True`
+        gives (y, mask), all True in evaluation.
+    Raises: TypeError for whole-number x or a p that is no number; ValueError for p outside [0, 1], a mask or index that
+        does not fit, or no key.
+    Reference: Hinton et al., "Improving neural networks by preventing co-adaptation of feature detectors" (2012).
+
+    >>> from puredrop import Key
+    >>> x = np.ones((2, 6), np.float32)
+    >>> classic_dropout(x, p=0.5, key=Key(seed=7))
+    array([[0., 1., 1., 1., 1., 0.],
+           [1., 0., 1., 0., 1., 1.]], dtype=float32)
+    >>> classic_dropout(x, p=0.5, training=False)[0]
+    array([0.5, 0.5, 0.5, 0.5, 0.5, 0.5], dtype=float32)
+    """
+    name = "classic_dropout"
+    x, p, key = checked_array(name, x), checked_rate(name, p), checked_key(name, key)
+    index = fitting_index(name, x.shape, key, index, shared)
+    if isinstance(p, float) and p == 0.0 and (mask is None or not training):
+        y = x if isinstance(x, Tensor) else x.copy()
+        return (y, np.ones(x.shape, np.bool_)) if return_mask else y
+    if training:
+        return bernoulli_map(name, x, p, key=key, mask=mask, index=index, return_mask=return_mask, backend=backend)
+    certain = np.broadcast_to(np.asarray(p) < 1.0, x.shape)  # where p = 1: selected, for 0 * NaN is no zero
+    y = bernoulli_map(name, x, p, key=None, mask=certain, scale=1.0 - p, backend=backend)
+    return (y, np.ones(x.shape, np.bool_)) if return_mask else y

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...variants import dropout
+from ...variants import classic_dropout, dropout
 from ..case import Case
 
 
@@ -21,5 +21,13 @@ CASES = (
         mean=lambda x, p: x,
         variance=lambda x, p: x**2 * p / (1 - p),
         pytorch=lambda torch, x, p: torch.nn.functional.dropout(x, p),
+    ),
+    Case(
+        name="classic_dropout",
+        call=classic_dropout,
+        formula=lambda xp, x, keep, p: xp.where(keep, x, xp.zeros_like(x)),
+        mean=lambda x, p: (1 - p) * x,
+        variance=lambda x, p: x**2 * p * (1 - p),
+        evaluation=lambda xp, x, p: (1 - p) * x,
     ),
 )

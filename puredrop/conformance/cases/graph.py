@@ -1,0 +1,121 @@
+"""Rows for noise on graphs. What removes edges is held by what happens to weights on the edges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ... import ops
+from ...variants import drop_edge, drop_message, drop_node, drop_node_features, drop_path_edges
+from ..case import Arrays, Case, normal
+from .elementwise import inverted
+
+TESTED = "tested in tests/test_graph.py"
+
+
+def on_weights(removal: Callable[..., tuple[Any, Any]]) -> Callable[..., Any]:
+    """Weights on the edges of a graph, 0 where `removal` removed the edge: edge e leads from node e to node E + e."""
+
+    def call(
+        w: Any, p: Any, *, mask: Any = None, return_mask: bool = False, backend: Any = None, **options: Any
+    ) -> Any:
+        count = int(np.prod(w.shape))
+        edges = np.arange(2 * count).reshape(2, count)
+        mask = None if mask is None else mask.reshape(-1)
+        kept, keep = removal(edges, count, p, mask=mask, backend=backend, **options)
+        stays = np.isin(edges[0], kept[0]).reshape(w.shape)
+        y = ops.where(stays, w, 0.0)
+        return (y, keep.reshape(w.shape)) if return_mask else y
+
+    return call
+
+
+def by_edge(edges: Any, count: int, p: Any, **options: Any) -> tuple[Any, Any]:
+    return drop_edge(edges, p, **options)
+
+
+def by_node(edges: Any, count: int, p: Any, **options: Any) -> tuple[Any, Any]:
+    """Self-loops: an edge stays where its node does."""
+    kept, _, nodes = drop_node(np.stack([edges[0], edges[0]]), count, p, **options)
+    return kept, nodes
+
+
+def by_path(edges: Any, count: int, p: Any, **options: Any) -> tuple[Any, Any]:
+    """Every node has one edge, and after it the walk ends: edges go as roots are drawn."""
+    return drop_path_edges(edges, 2 * count, p, walk_length=2, **options)
+
+
+def removed(xp: Any, w: Any, keep: Any, p: float) -> Any:
+    return xp.where(keep, w, xp.zeros_like(w))
+
+
+def edges_row(name: str, removal: Callable[..., tuple[Any, Any]], **not_applicable: str) -> Case:
+    """The row of a function on edge lists: unscaled, independent here by the choice of the graph."""
+    return Case(
+        name=name,
+        call=on_weights(removal),
+        formula=removed,
+        mean=lambda w, p: (1 - p) * w,
+        variance=lambda w, p: p * (1 - p) * w**2,
+        evaluation=lambda xp, w, p: w,
+        not_applicable={
+            "errors": f"edges are whole numbers and p is checked beside them; {TESTED}",
+            "shard": "an edge list is a whole graph and takes no part of one",
+            "huge index": "an edge list is a whole graph and takes no part of one",
+            **not_applicable,
+        },
+    )
+
+
+def features(x: Any, p: Any, *, mask: Any = None, return_mask: bool = False, **options: Any) -> Any:
+    """A node for each of rows x columns, with two features."""
+    rows = ops.reshape(x, shape=(-1, 2)) if options.get("training", True) else x
+    mask = None if mask is None else mask.reshape(-1, 2)
+    y, keep = drop_node_features(rows, p, mask=mask, return_mask=True, **options)
+    y = y if rows is x else ops.reshape(y, shape=x.shape)
+    return (y, keep.reshape(x.shape)) if return_mask else y
+
+
+def messages(rows: int, columns: int) -> Arrays:
+    """Features, and an edge list that sends each of them once, in another order."""
+    return normal(rows, columns), np.stack([np.arange(rows)[::-1], np.arange(rows)])
+
+
+CASES = (
+    edges_row("drop_edge", by_edge),
+    edges_row("drop_node", by_node),
+    Case(
+        name="drop_node_features",
+        call=features,
+        inputs=lambda rows, columns: (normal(rows, columns, 2),),
+        noise_matrix=lambda keep: keep[:, :, 0],
+        formula=inverted,
+        mean=lambda x, p: x,
+        variance=lambda x, p: x**2 * p / (1 - p),
+        not_applicable=dict.fromkeys(
+            ("shapes", "shard", "huge index"),
+            f"one draw for all features of a node, so x has an axis of nodes; {TESTED}",
+        ),
+    ),
+    edges_row("drop_path_edges", by_path, enumeration="walks draw uniform numbers, which are not enumerated"),
+    Case(
+        name="drop_message",
+        call=drop_message,
+        inputs=messages,
+        formula=lambda xp, x, edges, keep, p: inverted(xp, x[edges[0]], keep, p),
+        mean=lambda x, edges, p: x[edges[0]],
+        variance=lambda x, edges, p: x[edges[0]] ** 2 * p / (1 - p),
+        evaluation=lambda xp, x, edges, p: x[edges[0]],
+        not_applicable={
+            "identity": "messages come in the order of the edges, held against the formula",
+            "nonfinite": f"messages come in the order of the edges; {TESTED}",
+            "nonfinite gradient": f"messages come in the order of the edges; {TESTED}",
+            "signed zero": f"messages come in the order of the edges; {TESTED}",
+            "shapes": f"edges have a shape of their own; {TESTED}",
+            "shard": f"there are several inputs; parts are {TESTED}",
+            "huge index": f"there are several inputs; parts are {TESTED}",
+        },
+    ),
+)

@@ -1,0 +1,187 @@
+"""Rows for noise whose size is learned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...variants import (
+    concrete_dropout,
+    local_reparametrisation_linear,
+    masksembles,
+    sparse_variational_linear,
+    spatial_concrete_dropout,
+    variational_gaussian_dropout,
+)
+from ..case import Arrays, Case, normal
+
+TESTED = "tested in tests/test_learned.py"
+A_TEMPERATURE = "p stands for the temperature, which cannot be 0"
+SEVERAL_INPUTS = {
+    "shard": f"there are several inputs; parts are {TESTED}",
+    "huge index": f"there are several inputs; parts are {TESTED}",
+}
+A_DENSE_LAYER = {
+    **SEVERAL_INPUTS,
+    "identity": f"without noise it is a dense layer; {TESTED}",
+    "signed zero": "y is a sum of products",
+    "layout": f"matrix products round by memory layout, so that last bits differ; equal noise is {TESTED}",
+    "shapes": f"the inputs have shapes of their own; {TESTED}",
+}
+A_CONCRETE_MASK = {
+    **SEVERAL_INPUTS,
+    "identity": f"{A_TEMPERATURE}; small rates are {TESTED}",
+    "untouched": f"{A_TEMPERATURE}; {TESTED}",
+    "signed zero": f"the noise is no mask: every element is kept in part; {TESTED}",
+}
+
+
+def with_one_a_column(rows: int, columns: int) -> Arrays:
+    """x, and a parameter for each column."""
+    return normal(rows, columns), normal(columns, seed=1)
+
+
+def channels(rows: int, columns: int) -> Arrays:
+    """x with two by two positions in each channel, and a parameter for each channel."""
+    return normal(rows, columns, 2, 2), normal(columns, seed=1)
+
+
+def dense(rows: int, columns: int) -> Arrays:
+    """x, weight, a parameter for each weight, and bias."""
+    return normal(rows, columns), normal(2, columns, seed=1), normal(2, columns, seed=2), normal(2, seed=3)
+
+
+def smaller(xp: Any, a: Any, high: float) -> Any:
+    """The smaller of a and a number."""
+    return xp.where(a < high, a, xp.zeros_like(a) + high)
+
+
+def relative_variance(xp: Any, weight: Any, log_sigma2: Any, p: float) -> Any:
+    """sigma^2 / weight^2, kept within exp(-p) and exp(p)."""
+    return xp.exp(xp.clip(log_sigma2 - xp.log(weight**2 + 1e-8), -p, p))
+
+
+def noisy_outputs(x: Any, weight: Any, alpha: Any, bias: Any, e: Any) -> Any:
+    """The mean, and noise with the variance of a sum over normal weights."""
+    return x @ weight.T + bias + (x**2 @ (alpha * weight**2).T) ** 0.5 * e
+
+
+def concrete(xp: Any, x: Any, rho: Any, u: Any, t: float) -> Any:
+    """x (1 - z) / (1 - p), written with p and z themselves."""
+    p = 1 / (1 + xp.exp(-rho))
+    z = 1 / (1 + xp.exp(-(xp.log(p / (1 - p)) + xp.log(u / (1 - u))) / t))
+    return x * (1 - z) / (1 - p)
+
+
+def concrete_powers(rho: np.ndarray, t: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of (1 - z) / (1 - p): the midpoint rule over the logistic noise."""
+    at = np.linspace(-60, 60, 200001)
+    density = np.exp(-abs(at)) / (1 + np.exp(-abs(at))) ** 2 * (at[1] - at[0])
+    kept = [(1 + np.exp(r)) / (1 + np.exp((r + at) / t)) for r in rho]
+    first, second = (np.array([np.sum(density * k**n) for k in kept]) for n in (1, 2))
+    return first, second - first**2
+
+
+def two_members(x: Any, p: float, **options: Any) -> Any:
+    """`masksembles` with two members, its scale 1 + p."""
+    return masksembles(x, 2, 1 + p, **options)
+
+
+def even_rows(rows: int, columns: int) -> Arrays:
+    """x of an even number of rows, and at least ten features."""
+    return (normal(rows + rows % 2, max(columns, 10)),)
+
+
+def by_halves(xp: Any, x: Any, keep: Any, p: float) -> Any:
+    """The first mask for the first half of the rows, the second for the second."""
+    half = x.shape[0] // 2
+    each = xp.stack([keep[0]] * half + [keep[1]] * half)
+    return xp.where(each, x, xp.zeros_like(x))
+
+
+FIXED = "masks of a fixed number of features are shared by rows"
+
+CASES = (
+    Case(
+        name="variational_gaussian_dropout",
+        call=variational_gaussian_dropout,
+        inputs=with_one_a_column,
+        formula=lambda xp, x, la, e, p: x * (1 + smaller(xp, xp.exp(la), p) ** 0.5 * e) if p else x,
+        mean=lambda x, la, p: x,
+        variance=lambda x, la, p: x**2 * np.minimum(np.exp(la), p),
+        rates=(0.0, 0.5, 1.5, 10.0),
+        at_one="formula",
+        real_noise=True,
+        not_applicable={**SEVERAL_INPUTS, "signed zero": "the noise has either sign"},
+    ),
+    Case(
+        name="local_reparametrisation_linear",
+        call=local_reparametrisation_linear,
+        inputs=dense,
+        formula=lambda xp, x, w, la, b, e, p: noisy_outputs(x, w, smaller(xp, xp.exp(la), p) if p else 0, b, e),
+        mean=lambda x, w, la, b, p: x @ w.T + b,
+        variance=lambda x, w, la, b, p: x**2 @ (np.minimum(np.exp(la), p) * w**2).T,
+        rates=(0.5, 1.5, 10.0),
+        at_one="formula",
+        evaluation=lambda xp, x, w, la, b, p: x @ w.T + b,
+        real_noise=True,
+        not_applicable=A_DENSE_LAYER,
+    ),
+    Case(
+        name="sparse_variational_linear",
+        call=lambda *arguments, **options: sparse_variational_linear(*arguments, threshold=0.25, **options),
+        inputs=dense,
+        formula=lambda xp, x, w, ls, b, e, p: noisy_outputs(x, w, relative_variance(xp, w, ls, p), b, e),
+        mean=lambda x, w, ls, b, p: x @ w.T + b,
+        variance=lambda x, w, ls, b, p: x**2 @ (relative_variance(np, w, ls, p) * w**2).T,
+        rates=(0.0, 0.5, 8.0),
+        at_one="formula",
+        evaluation=lambda xp, x, w, ls, b, p: x @ (w * (relative_variance(xp, w, ls, p) <= np.exp(0.25))).T + b,
+        real_noise=True,
+        not_applicable=A_DENSE_LAYER,
+    ),
+    Case(
+        name="concrete_dropout",
+        call=concrete_dropout,
+        inputs=with_one_a_column,
+        formula=concrete,
+        mean=lambda x, rho, p: x * concrete_powers(rho, p)[0],
+        variance=lambda x, rho, p: x**2 * concrete_powers(rho, p)[1],
+        rates=(0.1, 0.5, 2.0),
+        at_one="formula",
+        real_noise=True,
+        not_applicable=A_CONCRETE_MASK,
+    ),
+    Case(
+        name="spatial_concrete_dropout",
+        call=spatial_concrete_dropout,
+        inputs=channels,
+        formula=lambda xp, x, rho, u, p: concrete(xp, x, rho[:, None, None], u, p),
+        mean=lambda x, rho, p: x * concrete_powers(rho, p)[0][:, None, None],
+        variance=lambda x, rho, p: x**2 * concrete_powers(rho, p)[1][:, None, None],
+        rates=(0.1, 0.5, 2.0),
+        at_one="formula",
+        real_noise=True,
+        not_applicable={**A_CONCRETE_MASK, "shapes": f"x is (N, C, positions ...); {TESTED}"},
+    ),
+    Case(
+        name="masksembles",
+        call=two_members,
+        inputs=even_rows,
+        formula=by_halves,
+        mean=None,
+        variance=None,
+        noise_matrix=lambda keep: keep,
+        at_one="formula",
+        not_applicable={
+            **dict.fromkeys(("rate", "structure", "calls", "addresses", "nested"), f"{FIXED}; {TESTED}"),
+            **dict.fromkeys(("nonfinite", "nonfinite gradient", "signed zero"), f"{FIXED}; {TESTED}"),
+            "shapes": f"x is (N, C, ...); {TESTED}",
+            "shard": "a part of the batch would be divided among all members",
+            "huge index": "a part of the batch would be divided among all members",
+            "evaluation": f"masks are the same in evaluation; {TESTED}",
+            "errors": f"p stands for scale - 1; {TESTED}",
+        },
+    ),
+)

@@ -1,0 +1,177 @@
+"""Rows for decisions that many elements share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ...variants import (
+    batchwise_dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    embedding_dropout,
+    locked_dropout,
+    nested_dropout,
+    patch_dropout,
+    spatial_dropout,
+    token_dropout,
+    word_dropout,
+)
+from ..case import Arrays, Case, normal
+from .elementwise import inverted
+
+STRICT = "its axes have meanings, and other ranks are refused (tests/test_structured.py)"
+SHARED = "the check's index shares no axis; shards are in tests/test_structured.py"
+OWN_TEST = "the result has another shape than x; tests/test_structured.py"
+FIXED = "the number dropped is fixed, not chance; tests/test_structured.py"
+WHOLE = "x is whole numbers"
+FITS = {"shapes": STRICT, "shard": SHARED, "huge index": SHARED}
+
+
+def with_space(*space: int) -> Callable[[int, int], Arrays]:
+    """x (rows, columns, *space), where `space` shares a decision."""
+    return lambda rows, columns: (normal(rows, columns, *space),)
+
+
+def channels(noise: np.ndarray) -> np.ndarray:
+    """One decision a channel, of a mask that has the same one all over it."""
+    return noise.reshape(*noise.shape[:2], -1)[:, :, 0]
+
+
+def shared_row(name: str, call: Callable[..., Any], *space: int, **more: Any) -> Case:
+    """A dropout with inverted scale whose decisions are (rows, columns, 1, ...)."""
+    settings: dict[str, Any] = {"inputs": with_space(*space), "noise_matrix": channels, "not_applicable": FITS} | more
+    return Case(
+        name=name,
+        call=call,
+        formula=inverted,
+        mean=lambda x, p: x,
+        variance=lambda x, p: x**2 * p / (1 - p),
+        **settings,
+    )
+
+
+def lookup_inputs(rows: int, columns: int) -> Arrays:
+    """A matrix with as many words as there are decisions, and ids in which the first column occurs twice."""
+    ids = np.arange(rows * columns).reshape(rows, columns)
+    return normal(rows * columns, 2), np.concatenate([ids, ids[:, :1]], axis=1)
+
+
+def patches(xp: Any, x: Any, keep: Any, p: float) -> Any:
+    """The first token, and those that are kept."""
+    return xp.concatenate((x[:, :1], x[:, 1:][keep].reshape(x.shape[0], -1, x.shape[2])), 1)
+
+
+def survival(x: np.ndarray, p: float) -> np.ndarray:
+    """(1 - p)^(i - 1) for unit i = 1, 2, ..."""
+    return np.broadcast_to((1 - p) ** np.arange(x.shape[-1]), x.shape)
+
+
+CASES = (
+    shared_row(
+        "spatial_dropout",
+        partial(spatial_dropout, spatial_dims=2, channel_axis=1),
+        2,
+        3,
+    ),
+    shared_row(
+        "dropout1d",
+        dropout1d,
+        3,
+        pytorch=lambda torch, x, p: torch.nn.functional.dropout1d(x, p),
+        not_applicable=FITS | {"pytorch golden": "compared live; no results of PyTorch's are stored"},
+    ),
+    shared_row("dropout2d", dropout2d, 2, 3),
+    shared_row("dropout3d", dropout3d, 2, 1, 2),
+    shared_row("locked_dropout", partial(locked_dropout, time_axis=2), 3),
+    shared_row(
+        "batchwise_dropout",
+        partial(batchwise_dropout, batch_axis=2),
+        3,
+    ),
+    shared_row("token_dropout", token_dropout, 3),
+    Case(
+        name="embedding_dropout",
+        call=embedding_dropout,
+        inputs=lookup_inputs,
+        formula=lambda xp, weight, ids, keep, p: inverted(xp, weight[ids], keep, p),
+        noise_matrix=lambda noise: noise[:, :-1, 0],
+        mean=lambda weight, ids, p: weight[ids],
+        variance=lambda weight, ids, p: weight[ids] ** 2 * p / (1 - p),
+        evaluation=lambda xp, weight, ids, p: weight[ids],
+        at_one="formula",
+        not_applicable=FITS
+        | {
+            "identity": "y is a lookup: p = 0 is held against the formula",
+            "nonfinite": OWN_TEST,
+            "nonfinite gradient": OWN_TEST,
+            "signed zero": OWN_TEST,
+        },
+    ),
+    Case(
+        name="word_dropout",
+        call=partial(word_dropout, unknown=1),
+        inputs=lambda rows, columns: (2 + np.arange(rows * columns).reshape(rows, columns),),
+        formula=lambda xp, ids, keep, p: xp.where(keep, ids, 1),
+        mean=lambda ids, p: (1 - p) * ids + p,
+        variance=lambda ids, p: p * (1 - p) * (ids - 1.0) ** 2,
+        at_one="formula",
+        not_applicable=dict.fromkeys(
+            (
+                "nonfinite",
+                "signed zero",
+                "shapes",
+                "layout",
+                "gradient",
+                "second gradient",
+                "nonfinite gradient",
+                "shard",
+                "recomputation",
+                "huge index",
+                "errors",
+                "pytorch autograd",
+            ),
+            WHOLE,
+        ),
+    ),
+    Case(
+        name="patch_dropout",
+        call=partial(patch_dropout, prefix=1),
+        inputs=lambda rows, columns: (normal(rows, columns + 1, 2),),
+        formula=patches,
+        mean=None,
+        variance=None,
+        at_one="formula",
+        not_applicable=FITS
+        | {
+            "rate": FIXED,
+            "structure": FIXED,
+            "calls": FIXED,
+            "addresses": FIXED,
+            "nonfinite": OWN_TEST,
+            "nonfinite gradient": OWN_TEST,
+            "signed zero": OWN_TEST,
+        },
+    ),
+    Case(
+        name="nested_dropout",
+        call=nested_dropout,
+        # Unit 2 of each vector of three is a decision by itself: it survives with probability 1 - p.
+        inputs=lambda rows, columns: (normal(rows, columns // 2 or 1, 3),),
+        noise_matrix=lambda noise: noise[..., 1],
+        formula=lambda xp, x, keep, p: xp.where(keep, x, xp.zeros_like(x)),
+        mean=lambda x, p: x * survival(x, p),
+        variance=lambda x, p: x**2 * survival(x, p) * (1 - survival(x, p)),
+        at_one="formula",
+        not_applicable={
+            "shapes": STRICT,
+            "shard": "the first unit is not drawn; shards are in tests/test_structured.py",
+            "huge index": "the first unit is not drawn",
+            "moments": "the first unit has variance 0 to divide by; enumeration holds mean and variance exactly",
+        },
+    ),
+)

@@ -1,0 +1,275 @@
+"""Attention with something dropped: probabilities, keys or heads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from .. import ops, streams
+from ..random import Index, Keys
+from ..tensor import raw
+from .bernoulli_map import bernoulli_map, inverted_scale
+from .door import checked_array, checked_key, checked_rate, fitting_index, one_rate, unchanged
+from .gates import checked_same_dtype, spread_keys
+from .noise import keep_array
+
+__all__ = ["drop_head", "drop_key", "scaled_dot_product_attention"]
+
+
+def scaled_dot_product_attention(
+    q: Any,
+    k: Any,
+    v: Any,
+    p: Any = 0.0,
+    *,
+    allowed: Any = None,
+    bias: Any = None,
+    causal: bool = False,
+    scale: float | None = None,
+    shared: int | Sequence[int] = (),
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    index: Index | None = None,
+    return_weights: Literal["before", "after"] | None = None,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """Attention whose probabilities are dropped with probability p and scaled by 1 / (1 - p).
+
+    Math: P = softmax(q k^T * scale + bias), W = P * m / (1 - p), y = W v; scale: 1 / sqrt(D) unless given; E[y] = P v.
+        Gradient: dv = W^T g, dP = (g v^T) * m / (1 - p), dS = P * (dP - rowsum(g * y)), dq = scale dS k, dk = scale
+        dS^T q. Evaluation and p = 0 give P v; p = 1 gives zeros. Rows of W do not sum to 1, by design. Keys that are
+        not `allowed`, later ones under `causal`, and those with a bias of -inf get the weight 0 exactly; a query
+        without any key gets zeros; a key that no query may see is left out, whatever it and its value hold.
+    Shapes: q (..., T, D), k (..., S, D), v (..., S, E) -> y (..., T, E), weights (..., T, S). `allowed` (bool, True =
+        may attend) and `bias` (added) broadcast to the weights: for padding (N, 1, 1, S). `causal`: query i sees the
+        keys j <= i. One draw along each of the `shared` axes of the weights: -3 for one mask for all heads. `index`
+        says which part of a global tensor of weights these are.
+    Dtypes: float32, float64, one for all; y like q.
+    Draws: one halfword a weight, at (key, its number). Boolean masks only, no mask or scale is stored for backward: the
+        numerics of XDropout (StableDropout). `mask=` (True = kept) replaces the draw. `return_weights` gives
+        (y, weights) "before" or "after" the drop; `return_mask=True` puts the mask last.
+    Raises: TypeError for whole-number q, k or v, two dtypes, an `allowed` that is not boolean, or a p that is no
+        number; ValueError for p outside [0, 1], shapes, axes, an index or a mask that do not fit, or no key.
+    Reference: Vaswani et al., "Attention is all you need" (2017).
+
+    >>> from puredrop import Key
+    >>> q, k, v = np.zeros((2, 1)), np.zeros((4, 1)), np.eye(4)          # the result is then the weights
+    >>> scaled_dot_product_attention(q, k, v, p=0.5, key=Key(7))
+    array([[0. , 0.5, 0.5, 0.5],
+           [0.5, 0. , 0.5, 0. ]])
+    """
+    operation = "scaled_dot_product_attention"
+    q, k, v = checked_same_dtype(operation, q=q, k=k, v=v)
+    p, key = checked_rate(operation, p), checked_key(operation, key)
+    if return_weights not in (None, "before", "after"):
+        raise ValueError(f"{operation}: return_weights must be None, 'before' or 'after', got {return_weights!r}")
+    shape = _weights_shape(operation, q.shape, k.shape, v.shape)
+    index = fitting_index(operation, shape, key, index, shared)
+    allowed, bias = _allowed(operation, allowed, bias, causal, shape)
+    if allowed is not None:
+        seen = allowed.any(axis=-2)[..., None]  # (..., S, 1)
+        q, k, v = _only(q, allowed.any(axis=-1)[..., None]), _only(k, seen), _only(v, seen)
+    logits = ops.matmul(q, ops.swapaxes(k, a=-1, b=-2)) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
+    before = weights = _softmax(logits if bias is None else logits + bias, allowed)  # (..., T, S)
+    keep = None
+    if training and not (isinstance(p, float) and p == 0.0 and mask is None):
+        drop = bernoulli_map(
+            operation,
+            weights,
+            p,
+            key=key,
+            mask=mask,
+            index=index,
+            scale=inverted_scale(p),
+            return_mask=return_mask,
+            backend=backend,
+        )
+        weights, keep = drop if return_mask else (drop, None)
+    y = ops.matmul(weights, v)
+    extra = () if return_weights is None else ((before if return_weights == "before" else weights),)
+    if return_mask:
+        extra = (*extra, np.ones(shape, np.bool_) if keep is None else keep)
+    return (y, *extra) if extra else y
+
+
+def drop_key(
+    logits: Any,
+    p: Any,
+    *,
+    all_dropped: Literal["keep", "zero"] = "keep",
+    shared: int | Sequence[int] = (),
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    index: Index | None = None,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """Attention weights over the keys that are kept: each logit is dropped with probability p before the softmax.
+
+    Math: y = softmax(s), s = logits where kept, else -inf: the weights of the others grow, and still sum to 1; no
+        further scale. Gradient: y * (g - sum(y g)), 0 where dropped. Evaluation and p = 0 give softmax(logits). E[y]
+        has no closed form. A row whose keys are all dropped stays as it is (`all_dropped="keep"`, so p = 1 gives
+        softmax(logits)), or becomes zeros ("zero"). Logits of -inf get the weight 0, a row of them zeros.
+    Shapes: logits (..., S); y alike, softmax over the last axis. One draw along each of the `shared` axes: -2 drops the
+        same keys for all queries. `index` says which part of a global noise tensor the logits are.
+    Dtypes: float32, float64; y like the logits.
+    Draws: one halfword a logit, at (key, element number). `mask=` (True = kept) replaces the draw; `return_mask=True`
+        gives (y, mask), as drawn.
+    Raises: TypeError for whole-number logits or a p that is no number; ValueError for p outside [0, 1], logits without
+        an axis, another `all_dropped`, an index or mask that does not fit, or no key.
+    Reference: Li et al., "DropKey for vision transformer" (2023).
+
+    >>> from puredrop import Key
+    >>> drop_key(np.zeros((2, 4)), p=0.5, key=Key(7)).round(2)
+    array([[0.  , 0.33, 0.33, 0.33],
+           [0.5 , 0.  , 0.5 , 0.  ]])
+    """
+    operation = "drop_key"
+    logits, p, key = checked_array(operation, logits), checked_rate(operation, p), checked_key(operation, key)
+    if all_dropped not in ("keep", "zero"):
+        raise ValueError(f"{operation}: all_dropped must be 'keep' or 'zero', got {all_dropped!r}")
+    if not logits.shape:
+        raise ValueError(f"{operation}: logits need an axis of keys, got shape ()")
+    index = fitting_index(operation, logits.shape, key, index, shared)
+    present = raw(logits) != -np.inf  # like logits; a NaN is present, and is seen
+    if not training or (isinstance(p, float) and p == 0.0 and mask is None):
+        keep = np.ones(index.noise_shape, np.bool_)
+        kept = present
+    else:
+        keep = keep_array(operation, logits, p, index, key=key, mask=mask, backend=backend)
+        kept = present & spread_keys(keep, logits.shape, key, index)
+        if all_dropped == "keep":
+            kept = np.where(kept.any(axis=-1, keepdims=True), kept, present)
+    y = _softmax(logits, kept)
+    return (y, keep) if return_mask else y
+
+
+def drop_head(
+    x: Any,
+    p: float,
+    *,
+    head_axis: int = 1,
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    index: Index | None = None,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """Drop whole attention heads with probability p, and scale those kept by H / (how many are kept).
+
+    Math: y = x * m_h * H / K, m_h a gate for each head of each example, K = sum of m over the H heads. Gradient:
+        dx = g * m_h * H / K. E[y] = (1 - p^H) x: zeros where all heads are dropped. Evaluation and p = 0 give x; p = 1
+        gives zeros with a zero gradient.
+    Shapes: x any with a head axis; axis 0 is the batch (`head_axis=0`: no batch); y like x. `index` says which part of
+        a global noise tensor x is: all heads of it, and it shares all axes but the batch and the heads.
+    Dtypes: float32, float64 (and float16 on NumPy); y like x.
+    Draws: one halfword a head of an example, at (key, example * H + head). `mask=` (True = kept), of the shape of x
+        with 1 for the shared axes, replaces the draw; `return_mask=True` gives (y, mask).
+    Raises: TypeError for whole-number x or a p that is no number; ValueError for p outside [0, 1], a head axis that
+        does not exist, an index or mask that does not fit, or no key.
+    Reference: Zhou et al., "Scheduled DropHead: a regularization method for transformer models" (2020).
+
+    >>> from puredrop import Key
+    >>> drop_head(np.ones((2, 4, 1)), p=0.5, key=Key(7))[..., 0].round(2)
+    array([[0.  , 1.33, 1.33, 1.33],
+           [2.  , 0.  , 2.  , 0.  ]])
+    """
+    operation = "drop_head"
+    x, p, key = checked_array(operation, x), one_rate(operation, p), checked_key(operation, key)
+    index, axis = _head_index(operation, x.shape, head_axis, key, index)
+    if not training or (p == 0.0 and mask is None):
+        return (unchanged(x), np.ones(index.noise_shape, np.bool_)) if return_mask else unchanged(x)
+    keep = keep_array(operation, x, p, index, key=key, mask=mask, backend=backend)
+    kept = spread_keys(keep, x.shape, key, index)
+    count = np.maximum(kept.sum(axis=axis, keepdims=True), 1)
+    y = ops.drop_given(x, 0.0, keep=kept, source=streams.Given(()), scale=kept.shape[axis] / count, backend=backend)
+    return (y, keep) if return_mask else y
+
+
+def _only(x: Any, used: Any) -> Any:
+    """x with zeros in the rows that are not used: a product with a zero weight would let a NaN through."""
+    return x if used.all() else ops.where(used, x, 0.0)
+
+
+def _softmax(logits: Any, allowed: Any) -> Any:
+    """Softmax over those allowed, zeros elsewhere; zeros for a row without any."""
+    if logits.shape[-1] == 0:
+        return logits
+    if allowed is None:
+        return ops.softmax(logits)
+    nowhere = np.where(allowed.any(axis=-1, keepdims=True), -np.inf, 0.0).astype(logits.dtype)  # no row is all -inf
+    return ops.where(allowed, ops.softmax(ops.where(allowed, logits, nowhere)), 0.0)
+
+
+def _weights_shape(operation: str, q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...]) -> tuple[int, ...]:
+    given = f"got q {q}, k {k}, v {v}"
+    if min(len(q), len(k), len(v)) < 2 or q[-1] != k[-1] or k[-2] != v[-2] or q[-1] == 0:
+        raise ValueError(f"{operation}: expected q (..., T, D), k (..., S, D), v (..., S, E), D > 0; {given}")
+    try:
+        np.broadcast_shapes(batch := np.broadcast_shapes(q[:-2], k[:-2]), v[:-2])
+    except ValueError:
+        raise ValueError(f"{operation}: the leading axes must agree or be 1; {given}") from None
+    return (*batch, q[-2], k[-2])
+
+
+def _allowed(operation: str, allowed: Any, bias: Any, causal: bool, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """Where a query may attend to a key, of the shape of the weights, or None for everywhere; and the finite bias."""
+    parts = []
+    if allowed is not None:
+        parts.append(_fitting(operation, "allowed", allowed, "b", shape))
+    if causal:
+        parts.append(np.tri(*shape[-2:], dtype=np.bool_))  # (T, S)
+    if bias is not None:
+        blocked = _fitting(operation, "bias", bias, "f", shape) == -np.inf
+        if blocked.any():
+            parts.append(~blocked)
+            bias = ops.where(blocked, 0.0, bias)
+    if not parts:
+        return None, bias
+    together = np.broadcast_to(parts[0], shape)
+    for part in parts[1:]:
+        together = together & part
+    return together, bias
+
+
+def _fitting(operation: str, name: str, given: Any, kind: str, shape: tuple[int, ...]) -> Any:
+    """The array behind `given`, if it is boolean ("b") or real ("f") and broadcasts to `shape`."""
+    array = raw(given) if hasattr(raw(given), "dtype") else np.asarray(given)
+    if array.dtype.kind != kind:
+        wanted = "boolean (True = may attend)" if kind == "b" else "floating-point (it is added)"
+        raise TypeError(f"{operation}: {name} must be {wanted}, got dtype {array.dtype}")
+    try:
+        fits = np.broadcast_shapes(array.shape, shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"{operation}: {name} must broadcast to the weights' shape {shape}, got {array.shape}")
+    return array
+
+
+def _head_index(
+    operation: str, shape: tuple[int, ...], head_axis: int, key: Keys | None, index: Index | None
+) -> tuple[Index, int]:
+    """The index of one gate a head and example; and the head axis, counted from the end."""
+    part = shape[1:] if isinstance(key, tuple) and index is None else shape
+    rank = len(part)
+    if not -rank <= head_axis < rank:
+        raise ValueError(f"{operation}: head_axis {head_axis} does not exist in x of shape {part}")
+    own = {0, head_axis % rank}
+    others = tuple(axis for axis in range(rank) if axis not in own)
+    if index is None:
+        return fitting_index(operation, shape, key, None, others), head_axis % rank - rank
+    index = fitting_index(operation, shape, key, index)
+    if any(index.noise_shape[axis] != 1 for axis in others):
+        raise ValueError(
+            f"{operation}: an index must share all axes but the batch and the heads, got one with noise of shape "
+            f"{index.noise_shape}; write Index.whole(shape, shared={others})"
+        )
+    return index, head_axis % rank - rank

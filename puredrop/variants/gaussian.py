@@ -1,0 +1,247 @@
+"""Real noise on single elements: multiplied or added."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from .. import ops
+from ..random import Index, Keys
+from ..tensor import Tensor, raw
+from .door import checked_array, checked_key, fitting_index, one_rate, unchanged
+from .noise import normal_array, uniform_array
+
+__all__ = ["continuous_dropout", "gaussian_dropout", "gaussian_noise", "information_dropout"]
+
+
+def gaussian_dropout(
+    x: Any,
+    p: float = 0.5,
+    *,
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    shared: int | Sequence[int] = (),
+    index: Index | None = None,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """Multiply each element by a normal number of mean 1 and variance p / (1 - p).
+
+    Math: y = x (1 + sqrt(a) e), e ~ N(0, 1), a = p / (1 - p): mean and variance are those of `dropout`. Gradient:
+        dx = g (1 + sqrt(a) e). Evaluation and p = 0 give x.
+    Shapes: x any; y like x. One draw along each of the `shared` axes; `index` says which part of a global noise x is.
+    Dtypes: float32, float64; y like x.
+    Draws: one normal an element of the noise, at (key, element number). `mask=` takes e itself; `return_mask=True`
+        gives (y, e).
+    Raises: TypeError for whole-number x or a p that is no number; ValueError for p outside [0, 1), for at p = 1 the
+        variance is infinite.
+    Reference: Srivastava et al. (2014), section 10; Wang & Manning, "Fast dropout training" (2013).
+
+    >>> from puredrop import Key
+    >>> y = gaussian_dropout(np.ones(10000), p=0.2, key=Key(0))
+    >>> abs(y.mean() - 1) < 0.02 and abs(y.var() - 0.25) < 0.02
+    np.True_
+    """
+    x, p = checked_array("gaussian_dropout", x), _finite_rate("gaussian_dropout", p)
+    key = checked_key("gaussian_dropout", key)
+    if not training or p == 0:
+        return _unchanged(x, return_mask)
+    e = _noise("gaussian_dropout", normal_array, x, key, index, shared, mask, backend)
+    y = x * (1 + (p / (1 - p)) ** 0.5 * e)
+    return (y, e) if return_mask else y
+
+
+def continuous_dropout(
+    x: Any,
+    p: float = 0.25,
+    *,
+    distribution: Literal["uniform", "normal"] = "uniform",
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    shared: int | Sequence[int] = (),
+    index: Index | None = None,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """Multiply each element by a uniform (or normal) number of mean 1 and variance p / (1 - p).
+
+    Math: y = x (1 + sqrt(3 a) (2 u - 1)), u ~ U(0, 1), a = p / (1 - p): mean and variance are those of `dropout`, and
+        the factor is U(1 - sqrt(3 a), 1 + sqrt(3 a)). At p = 1/4 it is U(0, 2), which is the paper's U(0, 1) divided
+        by its mean; above, it can be negative. With `distribution="normal"` y = x (1 + sqrt(a) e), e ~ N(0, 1), as
+        `gaussian_dropout`; the paper's N(1/2, s^2), divided by its mean, has p = 4 s^2 / (1 + 4 s^2). Gradient: dx is g
+        times the factor. Evaluation and p = 0 give x.
+    Shapes: x any; y like x. One draw along each of the `shared` axes; `index` says which part of a global noise x is.
+    Dtypes: float32, float64; y like x.
+    Draws: one uniform (or normal) an element of the noise, at (key, element number). `mask=` takes u (or e) itself;
+        `return_mask=True` gives (y, u); 1/2 (or 0) where nothing is drawn.
+    Raises: TypeError for whole-number x or a p that is no number; ValueError for p outside [0, 1), for at p = 1 the
+        variance is infinite, and for another distribution.
+    Reference: Shen et al., "Continuous dropout" (2018).
+
+    >>> from puredrop import Key
+    >>> y = continuous_dropout(np.ones(10000), p=0.25, key=Key(0))
+    >>> bool(0 < y.min() < 0.001 and 1.999 < y.max() < 2 and abs(y.var() - 1 / 3) < 0.01)
+    True
+    """
+    name = "continuous_dropout"
+    x, p, key = checked_array(name, x), _finite_rate(name, p), checked_key(name, key)
+    if distribution not in ("uniform", "normal"):
+        raise ValueError(f"{name}: distribution must be 'uniform' or 'normal', got {distribution!r}")
+    if not training or p == 0:
+        return _unchanged(x, return_mask, 0.5 if distribution == "uniform" else 0.0)
+    draw = uniform_array if distribution == "uniform" else normal_array
+    noise = _noise(name, draw, x, key, index, shared, mask, backend)
+    centred = math.sqrt(3) * (2 * noise - 1) if distribution == "uniform" else noise  # mean 0, variance 1
+    y = x * (1 + (p / (1 - p)) ** 0.5 * centred)
+    return (y, noise) if return_mask else y
+
+
+def gaussian_noise(
+    x: Any,
+    sigma: Any = 0.1,
+    *,
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    shared: int | Sequence[int] = (),
+    index: Index | None = None,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """Add to each element a normal number of mean 0 and standard deviation sigma.
+
+    Math: y = x + sigma e, e ~ N(0, 1); E[y] = x, Var[y] = sigma^2. Gradient: dx = g and dsigma = sum(g e), where sigma
+        is a tensor. Evaluation and sigma = 0 give x.
+    Shapes: x any; sigma a number, or an array or tensor that broadcasts to x; y like x. One draw along each of the
+        `shared` axes; `index` says which part of a global noise x is.
+    Dtypes: float32, float64; y like x.
+    Draws: one normal an element of the noise, at (key, element number). `mask=` takes e itself; `return_mask=True`
+        gives (y, e).
+    Raises: TypeError for whole-number x or a sigma that is no number; ValueError for a sigma that is negative, infinite
+        or NaN, or does not broadcast to x.
+    Reference: Bishop, "Training with noise is equivalent to Tikhonov regularization" (1995).
+
+    >>> from puredrop import Key
+    >>> y = gaussian_noise(np.full(10000, 5.0), sigma=3.0, key=Key(0))
+    >>> abs(y.mean() - 5) < 0.1 and abs(y.std() - 3) < 0.1
+    np.True_
+    """
+    x, key = checked_array("gaussian_noise", x), checked_key("gaussian_noise", key)
+    sigma = _level("gaussian_noise", "sigma", sigma, x)
+    if not training or (isinstance(sigma, float) and sigma == 0.0):
+        return _unchanged(x, return_mask)
+    e = _noise("gaussian_noise", normal_array, x, key, index, shared, mask, backend)
+    y = x + sigma * e
+    return (y, e) if return_mask else y
+
+
+def information_dropout(
+    x: Any,
+    alpha: Any,
+    *,
+    max_alpha: float = math.inf,
+    mean_one: bool = False,
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    shared: int | Sequence[int] = (),
+    index: Index | None = None,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """Multiply each element by a log-normal number whose spread alpha may depend on the input.
+
+    Math: y = x exp(a e), e ~ N(0, 1), a = min(alpha, max_alpha). E[y] = x exp(a^2 / 2), which is not x;
+        `mean_one=True` gives y = x exp(a e - a^2 / 2), and E[y] = x. Gradient: dx = g exp(a e), dalpha = g y e (less g
+        y a under `mean_one`), 0 where alpha is above max_alpha. Evaluation (a e = 0) and alpha = 0 give x.
+    Shapes: x any; alpha a number, or an array or tensor that broadcasts to x, such as the output of a layer; y like x.
+        One draw along each of the `shared` axes; `index` says which part of a global noise x is.
+    Dtypes: float32, float64; y like x.
+    Draws: one normal an element of the noise, at (key, element number). `mask=` takes e itself; `return_mask=True`
+        gives (y, e).
+    Raises: TypeError for whole-number x or an alpha that is no number; ValueError for a negative or NaN alpha or
+        max_alpha, or an alpha that does not broadcast to x.
+    Reference: Achille & Soatto, "Information dropout: learning optimal representations through noisy computation"
+        (2018); their code limits alpha by 0.7.
+
+    >>> from puredrop import Key
+    >>> y = information_dropout(np.ones(100000), 0.7, key=Key(0))
+    >>> abs(y.mean() - np.exp(0.7**2 / 2)) < 0.01
+    np.True_
+    """
+    name = "information_dropout"
+    x, key, high = checked_array(name, x), checked_key(name, key), _number(name, "max_alpha", max_alpha)
+    alpha = _level(name, "alpha", alpha, x)
+    alpha = min(alpha, high) if isinstance(alpha, float) else ops.clip(alpha, high=high, backend=_of(alpha, backend))
+    if not training or (isinstance(alpha, float) and alpha == 0.0):
+        return _unchanged(x, return_mask)
+    e = _noise(name, normal_array, x, key, index, shared, mask, backend)
+    exponent = alpha * e - alpha * alpha * 0.5 if mean_one else alpha * e
+    y = x * ops.exp(exponent, backend=_of(exponent, backend))
+    return (y, e) if return_mask else y
+
+
+def _unchanged(x: Any, return_mask: bool, noise: float = 0.0) -> Any:
+    """x itself (an array: a copy), beside the noise that changes nothing."""
+    return (unchanged(x), np.full(x.shape, noise, x.dtype)) if return_mask else unchanged(x)
+
+
+def _noise(
+    operation: str, draw: Callable[..., Any], x: Any, key: Any, index: Any, shared: Any, mask: Any, backend: Any
+) -> Any:
+    """Noise that broadcasts to x: of `index.noise_shape`, or in the shape of x for several keys."""
+    index = fitting_index(operation, x.shape, key, index, shared)
+    if not isinstance(key, tuple):
+        return draw(operation, x, index, key=key, mask=mask, backend=backend)
+    if mask is not None:
+        return draw(operation, x, Index.whole(x.shape), key=None, mask=mask, backend=backend)
+    e = draw(operation, x, index, key=key, backend=backend)  # (keys,) + noise_shape
+    return np.broadcast_to(e, (len(key), *index.shape)).reshape(x.shape)
+
+
+def _finite_rate(operation: str, p: Any) -> float:
+    """One rate below 1: at 1 the variance p / (1 - p) has no value."""
+    p = one_rate(operation, p)
+    if p == 1:
+        raise ValueError(f"{operation}: p must lie below 1, got 1: the variance p / (1 - p) would be infinite")
+    return p
+
+
+def _number(operation: str, name: str, value: Any) -> float:
+    """A number that is not negative."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{operation}: {name} must be a number, got {value!r}")
+    number = float(value)
+    if not number >= 0:
+        raise ValueError(f"{operation}: {name} must not be negative or NaN, got {value}")
+    return number
+
+
+def _level(operation: str, name: str, value: Any, x: Any) -> Any:
+    """The size of a noise: a number, or an array or tensor that broadcasts to x, in the dtype of x."""
+    if not hasattr(value, "shape") or (not value.shape and not isinstance(value, Tensor)):
+        value = _number(operation, name, value.item() if hasattr(value, "item") else value)
+    elif raw(value).dtype.kind != "f":
+        raise TypeError(f"{operation}: {name} must be floating-point, got dtype {raw(value).dtype}")
+    numbers_of = np.asarray(raw(value))
+    if not (np.isfinite(numbers_of).all() and (numbers_of >= 0).all()):
+        raise ValueError(
+            f"{operation}: {name} must be finite and not negative, got values from {numbers_of.min()} to "
+            f"{numbers_of.max()}"
+        )
+    if len(numbers_of.shape) > len(x.shape) or any(
+        n not in (1, m) for n, m in zip(numbers_of.shape[::-1], x.shape[::-1], strict=False)
+    ):
+        raise ValueError(f"{operation}: {name} of shape {numbers_of.shape} does not broadcast to x of shape {x.shape}")
+    return value if isinstance(value, float) or value.dtype == x.dtype else ops.astype(value, dtype=x.dtype)
+
+
+def _of(x: Any, backend: Any) -> Any:
+    """The backend to name beside x: a tensor knows its own."""
+    return None if isinstance(x, Tensor) else backend

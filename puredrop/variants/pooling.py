@@ -1,0 +1,200 @@
+"""Pooling that chooses by chance: one element of each window."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from .. import ops, streams
+from ..random import Index, Keys
+from ..tensor import Tensor, raw
+from .bernoulli_map import bernoulli_map
+from .blocks import block_of
+from .door import checked_array, checked_key, one_rate, whole_number
+from .noise import keep_array, uniform_array
+from .structured import noise_index, spread
+
+__all__ = ["max_pool_dropout", "stochastic_pool"]
+
+
+def max_pool_dropout(
+    x: Any,
+    p: float = 0.5,
+    *,
+    size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    spatial_dims: int = 2,
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    index: Index | None = None,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """Drop elements with probability p, then take the largest of each window that is left.
+
+    Math: y = the largest kept element of the window, 0 where none is kept; nothing is scaled. With the n elements in
+        ascending order y is the i-th with probability (1 - p) p^(n - i), so E[y] = sum_i (1 - p) p^(n - i) x_i, which
+        is what evaluation gives. Gradient: g to the element chosen (in evaluation by those weights). p = 0 is max
+        pooling, p = 1 gives zeros.
+    Shapes: x (N, C, L_1, ..., L_d) with d = spatial_dims, not negative; `size` and `stride` (None: size) whole numbers
+        or one for each axis; y (N, C, (L_1 - size_1) // stride_1 + 1, ...).
+    Dtypes: y like x.
+    Draws: one halfword an element of x, so windows that overlap agree. K keys divide the rows of x into K equal parts.
+        The mask (True = kept) is that of the elements of x.
+    Raises: TypeError, ValueError for a wrong p, rank or window, or negative x: a dropped element counts as 0.
+    Reference: Wu & Gu, "Max-pooling dropout for regularization of convolutional neural networks" (2015).
+
+    >>> from puredrop import Key
+    >>> x = np.arange(16.0).reshape(1, 1, 4, 4)
+    >>> max_pool_dropout(x, 0.5, size=2, key=Key(7))[0, 0].tolist()
+    [[4.0, 6.0], [12.0, 15.0]]
+    >>> max_pool_dropout(x, 0.0, size=2)[0, 0].tolist()
+    [[5.0, 7.0], [13.0, 15.0]]
+    """
+    name = "max_pool_dropout"
+    x, p, key = checked_array(name, x), one_rate(name, p), checked_key(name, key)
+    out, windows = _windows_of(name, x, size, stride, spatial_dims)  # (places, n): positions in a flat map
+    flat = ops.reshape(x, shape=(*x.shape[:2], math.prod(x.shape[2:])), backend=backend)  # (N, C, L)
+    a = raw(flat)[:, :, windows]  # (N, C, places, n)
+    if not training:
+        y = _expected_largest(flat, a, windows, p, backend)
+        y = ops.reshape(y, shape=out, backend=backend)
+        return (y, np.ones(x.shape, np.bool_)) if return_mask else y
+    if mask is None:
+        index = noise_index(name, x.shape, key, index)
+        free = p == 0 and key is None  # nothing to draw
+        keep = True if free else spread(keep_array(name, x, p, index, key=key, backend=backend), x.shape, key, index)
+    else:
+        keep = streams.checked_mask(mask, x.shape)
+    keep = np.broadcast_to(keep, x.shape)
+    kept = keep.reshape(flat.shape)[:, :, windows]  # (N, C, places, n)
+    best = np.where(kept, a, -1).argmax(axis=-1)  # (N, C, places)
+    y = _chosen(flat, windows, best, kept.any(axis=-1), name, backend)
+    y = ops.reshape(y, shape=out, backend=backend)
+    return (y, keep) if return_mask else y
+
+
+def stochastic_pool(
+    x: Any,
+    *,
+    size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    spatial_dims: int = 2,
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    index: Index | None = None,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """Take one element of each window, with a probability in proportion to its value.
+
+    Math: y = x_i with probability x_i / sum x over the window; E[y] = sum x^2 / sum x, which is what evaluation gives.
+        Gradient: g to the element chosen, none by the probabilities, as in the paper; in evaluation dx_i =
+        g (2 x_i - y) / sum x. A window of zeros gives 0 with a zero gradient. There is no rate.
+    Shapes: x (N, C, L_1, ..., L_d) with d = spatial_dims, not negative; `size` and `stride` (None: size) whole numbers
+        or one for each axis; y (N, C, (L_1 - size_1) // stride_1 + 1, ...).
+    Dtypes: y like x; sums in float64.
+    Draws: one uniform u a window, at (key, window number): the first element at which the running sum exceeds
+        u sum x is taken. `mask=` takes u itself, in [0, 1); `index` is that of y. K keys divide the rows of x into K
+        equal parts.
+    Raises: TypeError, ValueError for a wrong rank or window, negative x, or u outside [0, 1).
+    Reference: Zeiler & Fergus, "Stochastic pooling for regularization of deep convolutional neural networks" (2013).
+
+    >>> from puredrop import Key
+    >>> x = np.arange(16.0).reshape(1, 1, 4, 4)
+    >>> stochastic_pool(x, size=2, key=Key(7))[0, 0].tolist()
+    [[4.0, 3.0], [12.0, 15.0]]
+    >>> stochastic_pool(x, size=2, training=False)[0, 0, 0].tolist()
+    [4.2, 5.444444444444445]
+    """
+    name = "stochastic_pool"
+    x, key = checked_array(name, x), checked_key(name, key)
+    out, windows = _windows_of(name, x, size, stride, spatial_dims)
+    flat = ops.reshape(x, shape=(*x.shape[:2], math.prod(x.shape[2:])), backend=backend)  # (N, C, L)
+    if not training:
+        a = ops.take(flat, index=(slice(None), slice(None), windows), backend=backend)  # (N, C, places, n)
+        total = ops.sum(a, axis=-1, backend=backend)
+        squares = ops.sum(ops.multiply(a, a, backend=backend), axis=-1, backend=backend)
+        y = ops.divide(squares, ops.where(raw(total) != 0, total, 1.0), backend=backend)  # 0 / 1 where all are 0
+        y = ops.reshape(y, shape=out, backend=backend)
+        return (y, np.zeros(out)) if return_mask else y
+    index = noise_index(name, out, key, index)
+    like = np.zeros(0)  # float64: a float32 u could be rounded up to 1
+    chosen_backend = x.backend if isinstance(x, Tensor) else backend
+    u = spread(uniform_array(name, like, index, key=key, mask=mask, backend=chosen_backend), out, key, index)
+    if not np.all((u >= 0) & (u < 1)):
+        raise ValueError(f"{name}: the noise handed in must lie in [0, 1)")
+    sums = raw(flat)[:, :, windows].astype(np.float64).cumsum(axis=-1)  # (N, C, places, n)
+    total = sums[..., -1]  # (N, C, places)
+    place = (sums <= (u.reshape(total.shape) * total)[..., None]).sum(axis=-1)
+    # Infinities and NaN have no probabilities: the largest stands for its window, and NaN for the largest.
+    place = np.where(np.isfinite(total), place, raw(flat)[:, :, windows].argmax(axis=-1))
+    place = np.where(total == 0, 0, place)
+    y = _chosen(flat, windows, place, total != 0, name, backend)
+    y = ops.reshape(y, shape=out, backend=backend)
+    return (y, u) if return_mask else y
+
+
+def _expected_largest(flat: Any, a: Any, windows: Any, p: float, backend: Any) -> Any:
+    """The elements of each window in ascending order, weighed by (1 - p) p^(n - i). (N, C, places)"""
+    n = a.shape[-1]
+    weights = (1 - p) * p ** np.arange(n - 1.0, -1.0, -1.0)  # (n,)
+    used = weights > 0  # at p = 1 none: nothing times infinity is left out
+    order = np.argsort(a, axis=-1, kind="stable")[..., used]  # (N, C, places, used)
+    elements = _taken(flat, np.arange(len(windows))[:, None], windows, order, backend)
+    return ops.sum(ops.multiply(elements, weights[used].astype(a.dtype), backend=backend), axis=-1, backend=backend)
+
+
+def _chosen(flat: Any, windows: Any, place: Any, any_left: Any, operation: str, backend: Any) -> Any:
+    """Element `place` of each window, 0 where there is none to choose. (N, C, places)"""
+    y = _taken(flat, np.arange(len(windows)), windows, place, backend)
+    return bernoulli_map(operation, y, 0.0, key=None, mask=any_left, backend=backend)
+
+
+def _taken(flat: Any, row: Any, windows: Any, place: Any, backend: Any) -> Any:
+    """The elements at `place` in their windows: both index the axis of positions of `flat`. Like place."""
+    rest = (1,) * (place.ndim - 2)
+    n, c = (np.arange(m).reshape(m, *((1,) if axis == 0 else ()), *rest) for axis, m in enumerate(place.shape[:2]))
+    return ops.take(flat, index=(n, c, windows[row, place]), backend=backend)
+
+
+def pooled_shape(
+    operation: str, shape: tuple[int, ...], size: Any, stride: Any = None, spatial_dims: int = 2
+) -> tuple[int, ...]:
+    """The shape of the result for x of `shape`. Raises TypeError, ValueError."""
+    dims = whole_number(operation, "spatial_dims", spatial_dims, 1)
+    if len(shape) != dims + 2:
+        raise ValueError(f"{operation}: x must be (N, C, and {dims} spatial axes), got shape {shape}; set spatial_dims")
+    window = block_of(operation, "size", size, dims)
+    step = window if stride is None else block_of(operation, "stride", stride, dims)
+    if any(b > n for b, n in zip(window, shape[2:], strict=True)):
+        raise ValueError(f"{operation}: a window of {window} does not fit a map of {shape[2:]}")
+    return (*shape[:2], *((n - b) // s + 1 for n, b, s in zip(shape[2:], window, step, strict=True)))
+
+
+def _windows_of(operation: str, x: Any, size: Any, stride: Any, spatial_dims: int) -> tuple[tuple[int, ...], Any]:
+    """The shape of the result, and the positions of every window's elements in a flat map. Raises ValueError."""
+    out = pooled_shape(operation, x.shape, size, stride, spatial_dims)
+    if (raw(x) < 0).any():
+        raise ValueError(f"{operation}: x must not be negative; put the pooling after a relu")
+    window = block_of(operation, "size", size, spatial_dims)
+    step = window if stride is None else block_of(operation, "stride", stride, spatial_dims)
+    return out, _windows(x.shape[2:], window, step, out[2:])
+
+
+@lru_cache(maxsize=64)
+def _windows(
+    size: tuple[int, ...], window: tuple[int, ...], step: tuple[int, ...], places: tuple[int, ...]
+) -> np.ndarray:
+    """Positions in a flat map. (places, elements of a window)"""
+    total = np.zeros((1, 1), np.int64)
+    for n, b, s, count in zip(size, window, step, places, strict=True):
+        along = np.arange(count)[:, None] * s + np.arange(b)  # (places on this axis, elements on this axis)
+        total = (total[:, None, :, None] * n + along[None, :, None, :]).reshape(len(total) * count, -1)
+    return total

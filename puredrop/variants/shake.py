@@ -1,0 +1,142 @@
+"""Residual branches with random strength: one number forward, another backward."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any, Literal
+
+import numpy as np
+
+from ..ops.residual import shake
+from ..random import Index, Keys
+from .door import checked_key, one_rate
+from .gates import checked_alike, gate_index, spread_keys
+from .noise import draw_of, keep_array, uniform_array
+
+__all__ = ["shake_drop", "shake_shake"]
+
+
+def shake_drop(
+    x: Any,
+    residual: Any,
+    p: float,
+    *,
+    alpha: tuple[float, float] = (-1.0, 1.0),
+    beta: tuple[float, float] = (0.0, 1.0),
+    mode: Literal["row", "batch"] = "row",
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    index: Index | None = None,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """A residual block whose branch is shaken with probability p: its factor is then random, and false backward.
+
+    Math: y = x + (b + a - b a) * residual: the factor is 1 where b = 1, else a. b is 1 with probability 1 - p (the
+        paper's p_l is that probability of *keeping*), a uniform on `alpha`. Gradient: g to x, g * (b + c - b c) to the
+        residual, c uniform on `beta` in place of a: by design not the gradient of y. E[y] = x + e * residual,
+        e = 1 - p + p * mean(alpha), which evaluation gives (and its own, true gradient). p = 0 gives x + residual.
+        Ranges (0, 0) select: a factor of 0 gives 0 for any residual.
+    Shapes: x and residual alike; y like them. Numbers for each example (`mode="row"`) or one set for the batch. `index`
+        says which part of a global noise tensor they are.
+    Dtypes: float32, float64 (and float16 on NumPy), one for both; y like x.
+    Draws: for each gate a halfword at (key, number of the example), and uniform numbers at draws 1 (a) and 2 (c) of
+        key. `mask=` takes the two factors, (2, *noise): forward, backward; `return_mask=True` gives (y, factors).
+    Raises: TypeError for whole numbers, two dtypes, or a p that is no number; ValueError for p outside [0, 1], an
+        unknown mode, ranges that are none, shapes that differ, an index or factors that do not fit, or no key.
+    Reference: Yamada et al., "ShakeDrop regularization for deep residual learning" (2018).
+
+    >>> from puredrop import Key
+    >>> shake_drop(np.zeros(5), np.ones(5), p=0.5, key=Key(7)).round(2)
+    array([0.28, 1.  , 1.  , 1.  , 1.  ])
+    """
+    operation = "shake_drop"
+    x, residual = checked_alike(operation, x=x, residual=residual)
+    p, key = one_rate(operation, p), checked_key(operation, key)
+    alpha, beta = _checked_range(operation, "alpha", alpha), _checked_range(operation, "beta", beta)
+    index = gate_index(operation, x.shape, key, index, mode)
+    one = x.dtype.type(1)
+    if not training or (p == 0.0 and mask is None):
+        y = x + residual * (1.0 - p + p * (alpha[0] + alpha[1]) / 2)
+        return (y, np.full((2, *index.noise_shape), one)) if return_mask else y
+    if mask is not None:
+        factors = _checked_factors(operation, mask, x, index)
+    else:
+        keep = keep_array(operation, x, p, index, key=key, backend=backend)
+        ranges = [
+            low + (high - low) * uniform_array(operation, x, index, key=draw_of(key, number), backend=backend)
+            for number, (low, high) in ((1, alpha), (2, beta))
+        ]
+        factors = np.stack([np.where(keep, one, r) for r in ranges])  # (2, *noise)
+    forward, backward = (spread_keys(f, x.shape, key, index) for f in factors)
+    y = x + shake(residual, forward=forward, backward=backward, backend=backend)
+    return (y, factors) if return_mask else y
+
+
+def shake_shake(
+    x: Any,
+    first: Any,
+    second: Any,
+    *,
+    mode: Literal["row", "batch"] = "row",
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    index: Index | None = None,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """A residual block of two branches, mixed in random proportion, and in another proportion backward.
+
+    Math: y = x + a * first + (1 - a) * second, a uniform on (0, 1). Gradient: g to x, g * c to the first branch,
+        g * (1 - c) to the second, c uniform on (0, 1) in place of a: by design not the gradient of y.
+        E[y] = x + (first + second) / 2, which evaluation gives.
+    Shapes: all three alike; y like them. Numbers for each example (`mode="row"`) or one set for the batch. `index` says
+        which part of a global noise tensor they are.
+    Dtypes: float32, float64 (and float16 on NumPy), one for all; y like x.
+    Draws: for each gate one uniform number at (key, number of the example), and one at draw 1 of key. `mask=` takes the
+        two factors of the first branch, (2, *noise): forward, backward; `return_mask=True` gives (y, factors).
+    Raises: TypeError for whole numbers or two dtypes; ValueError for an unknown mode, shapes that differ, an index or
+        factors that do not fit, or no key.
+    Reference: Gastaldi, "Shake-shake regularization" (2017).
+
+    >>> from puredrop import Key
+    >>> shake_shake(np.zeros(3), np.ones(3), np.zeros(3), key=Key(7)).round(2)
+    array([0.45, 0.17, 0.59])
+    """
+    operation = "shake_shake"
+    x, first, second = checked_alike(operation, x=x, first=first, second=second)
+    key = checked_key(operation, key)
+    index = gate_index(operation, x.shape, key, index, mode)
+    if not training:
+        y = x + (first + second) * 0.5
+        return (y, np.full((2, *index.noise_shape), x.dtype.type(0.5))) if return_mask else y
+    if mask is not None:
+        factors = _checked_factors(operation, mask, x, index)
+    else:
+        keys = (key, draw_of(key, 1))
+        factors = np.stack([uniform_array(operation, x, index, key=k, backend=backend) for k in keys])  # (2, *noise)
+    forward, backward = (spread_keys(f, x.shape, key, index) for f in factors)
+    y = x + shake(first, forward=forward, backward=backward, backend=backend)
+    y = y + shake(second, forward=1 - forward, backward=1 - backward, backend=backend)
+    return (y, factors) if return_mask else y
+
+
+def _checked_range(operation: str, name: str, ends: Any) -> tuple[float, float]:
+    pair = isinstance(ends, (tuple, list)) and len(ends) == 2
+    if pair and all(isinstance(end, numbers.Real) and not isinstance(end, bool) for end in ends):
+        low, high = float(ends[0]), float(ends[1])
+        if np.isfinite(low) and np.isfinite(high) and low <= high:
+            return low, high
+    raise ValueError(f"{operation}: {name} must be two finite numbers, the smaller first, got {ends!r}")
+
+
+def _checked_factors(operation: str, mask: Any, like: Any, index: Index) -> Any:
+    factors = np.asarray(mask) if not hasattr(mask, "dtype") else mask
+    if factors.dtype.kind != "f" or factors.shape != (2, *index.noise_shape):
+        raise ValueError(
+            f"{operation}: the factors handed in must be real numbers of shape {(2, *index.noise_shape)} (forward, "
+            f"backward), got {factors.dtype} of shape {factors.shape}"
+        )
+    return factors.astype(like.dtype, copy=False)

@@ -1,0 +1,631 @@
+"""One decision for many elements: channels, time steps, words, tokens, batches, prefixes.
+
+All of these are `dropout` with shared axes, or a choice of rows; none of them guesses what an axis means.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import backends, ops, streams
+from ..random import Index, Keys
+from ..random.key import PERMUTATION
+from ..tensor import Tensor, raw
+from .bernoulli_map import bernoulli_map, inverted_scale
+from .door import checked_array, checked_key, checked_rate, fitting_index, one_rate, unchanged, whole_number
+from .noise import keep_array, required_key
+
+__all__ = [
+    "spatial_dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "locked_dropout",
+    "batchwise_dropout",
+    "token_dropout",
+    "embedding_dropout",
+    "word_dropout",
+    "patch_dropout",
+    "nested_dropout",
+]
+
+
+# ---------------------------------------------------------------------------------------- shared axes
+def spatial_dropout(
+    x: Any,
+    p: Any = 0.5,
+    *,
+    spatial_dims: int,
+    channel_axis: int,
+    batch_axis: int | None = 0,
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    index: Index | None = None,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """Drop whole channels with probability p and scale the rest by 1 / (1 - p).
+
+    Math: y = x * m / (1 - p), one m for each channel of each example; E[y] = x. Gradient: dx = g * m / (1 - p).
+        Evaluation and p = 0 give x; p = 1 gives zeros.
+    Shapes: x has exactly `spatial_dims` axes besides `channel_axis` and `batch_axis` (None: no batch); what an axis
+        means is said and never guessed from the rank. y like x.
+    Dtypes: float32, float64 (and float16 on NumPy); y like x.
+    Draws: one halfword a channel and example, at (key, element number); `index` says which part of a whole x is. A
+        tuple of keys enumerates an axis in front, which the axes named here do not count.
+    Raises: TypeError, ValueError for a wrong p, x of another rank, or axes that do not exist or are one and the same.
+    Reference: Tompson et al., "Efficient object localization using convolutional networks" (2015).
+
+    >>> from puredrop import Key
+    >>> y = spatial_dropout(np.ones((2, 3, 4, 4)), 0.5, spatial_dims=2, channel_axis=1, key=Key(7))
+    >>> y[:, :, 0, 0].tolist(), bool((y == y[:, :, :1, :1]).all())
+    ([[0.0, 2.0, 2.0], [2.0, 2.0, 0.0]], True)
+    """
+    x = checked_array("spatial_dropout", x)
+    shared = spatial_axes("spatial_dropout", _one_rank(x, key, index), spatial_dims, channel_axis, batch_axis)
+    return _shared("spatial_dropout", x, p, shared, key, mask, training, index, return_mask, backend)
+
+
+def dropout1d(
+    x: Any,
+    p: Any = 0.5,
+    *,
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    index: Index | None = None,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """Drop whole channels of sequences: `spatial_dropout` for (N, C, L) and (C, L).
+
+    Math: y = x * m / (1 - p), one m for each channel; E[y] = x. Gradient: dx = g * m / (1 - p). Evaluation and p = 0
+        give x; p = 1 gives zeros.
+    Shapes: x (N, C, L), or (C, L) without a batch, as in PyTorch; any other rank is refused. y like x.
+    Dtypes: as `dropout`.
+    Draws: one halfword a channel and example.
+    Raises: as `spatial_dropout`.
+    Reference: Tompson et al. (2015).
+
+    >>> from puredrop import Key
+    >>> dropout1d(np.ones((3, 4)), 0.5, key=Key(7)).tolist()
+    [[0.0, 0.0, 0.0, 0.0], [2.0, 2.0, 2.0, 2.0], [2.0, 2.0, 2.0, 2.0]]
+    """
+    return _by_rank("dropout1d", x, p, {3: "(N, C, L)", 2: "(C, L)"}, key, mask, training, index, return_mask, backend)
+
+
+def dropout2d(
+    x: Any,
+    p: Any = 0.5,
+    *,
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    index: Index | None = None,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """Drop whole channels of images: `spatial_dropout` for (N, C, H, W).
+
+    Math: y = x * m / (1 - p), one m for each channel; E[y] = x. Gradient: dx = g * m / (1 - p). Evaluation and p = 0
+        give x; p = 1 gives zeros.
+    Shapes: x (N, C, H, W) and nothing else. Three axes are refused: PyTorch reads them as (N, C, L), most readers as
+        (C, H, W). Say which: `dropout1d`, or `spatial_dropout(spatial_dims=2, channel_axis=0, batch_axis=None)`.
+    Dtypes: as `dropout`.
+    Draws: one halfword a channel and example.
+    Raises: as `spatial_dropout`.
+    Reference: Tompson et al. (2015).
+
+    >>> from puredrop import Key
+    >>> dropout2d(np.ones((2, 3, 4, 4)), 0.5, key=Key(7))[:, :, 0, 0].tolist()
+    [[0.0, 2.0, 2.0], [2.0, 2.0, 0.0]]
+    """
+    return _by_rank("dropout2d", x, p, {4: "(N, C, H, W)"}, key, mask, training, index, return_mask, backend)
+
+
+def dropout3d(
+    x: Any,
+    p: Any = 0.5,
+    *,
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    index: Index | None = None,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """Drop whole channels of volumes: `spatial_dropout` for (N, C, D, H, W) and (C, D, H, W).
+
+    Math: y = x * m / (1 - p), one m for each channel; E[y] = x. Gradient: dx = g * m / (1 - p). Evaluation and p = 0
+        give x; p = 1 gives zeros.
+    Shapes: x (N, C, D, H, W), or (C, D, H, W) without a batch, as in PyTorch; any other rank is refused. y like x.
+    Dtypes: as `dropout`.
+    Draws: one halfword a channel and example.
+    Raises: as `spatial_dropout`.
+    Reference: Tompson et al. (2015).
+
+    >>> from puredrop import Key
+    >>> dropout3d(np.ones((2, 3, 2, 4, 4)), 0.5, key=Key(7))[:, :, 0, 0, 0].tolist()
+    [[0.0, 2.0, 2.0], [2.0, 2.0, 0.0]]
+    """
+    ranks = {5: "(N, C, D, H, W)", 4: "(C, D, H, W)"}
+    return _by_rank("dropout3d", x, p, ranks, key, mask, training, index, return_mask, backend)
+
+
+def locked_dropout(
+    x: Any,
+    p: Any = 0.5,
+    *,
+    time_axis: int | None = None,
+    sequences: Any = None,
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    index: Index | None = None,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """Drop the same features at every time step of a sequence.
+
+    Math: y = x * m / (1 - p), one m for each feature of each sequence; E[y] = x. Gradient: dx = g * m / (1 - p).
+        Evaluation and p = 0 give x; p = 1 gives zeros.
+    Shapes: x (N, T, ...) with `time_axis=1`, or (T, N, ...) with `time_axis=0`: sequence n has the same mask in both.
+        Sequences of different lengths may be packed: x (P, ...) with `sequences` (P,), the number of the sequence that
+        each row belongs to; their masks are those of the padded form. y like x.
+    Dtypes: as `dropout`.
+    Draws: one halfword a feature and sequence, at (key, n * D + feature). One key for a whole sequence that is
+        read in chunks keeps the mask over the chunks.
+    Raises: TypeError, ValueError for a wrong p, both or neither of time_axis and sequences, or what does not fit.
+    Reference: Gal & Ghahramani, "A theoretically grounded application of dropout in recurrent neural networks" (2016);
+        Merity et al., "Regularizing and optimizing LSTM language models" (2018).
+
+    >>> from puredrop import Key
+    >>> padded = locked_dropout(np.ones((2, 3, 4)), 0.5, time_axis=1, key=Key(7))
+    >>> padded[:, 0].tolist(), bool((padded == padded[:, :1]).all())
+    ([[0.0, 2.0, 2.0, 2.0], [2.0, 0.0, 2.0, 0.0]], True)
+    >>> packed = locked_dropout(np.ones((5, 4)), 0.5, sequences=[0, 1, 0, 1, 0], key=Key(7))
+    >>> bool((packed == padded[[0, 1, 0, 1, 0], 0]).all())
+    True
+    """
+    name, x = "locked_dropout", checked_array("locked_dropout", x)
+    if (time_axis is None) == (sequences is None):
+        raise ValueError(f"{name}: give time_axis (padded sequences) or sequences (packed ones), one of them")
+    if time_axis is not None:
+        shared = (_axis(name, "time_axis", time_axis, _one_rank(x, key, index)),)
+        return _shared(name, x, p, shared, key, mask, training, index, return_mask, backend)
+    if index is not None:
+        raise ValueError(f"{name}: give either index or sequences, got both; sequence numbers say which part x is")
+    rank = _one_rank(x, key, None)
+    rows = _row_numbers(name, "sequences", sequences)
+    if rank < 1 or rows.shape != x.shape[-rank : x.ndim - rank + 1]:
+        raise ValueError(f"{name}: sequences of shape {rows.shape} do not number the rows of x of shape {x.shape}")
+    p, key = checked_rate(name, p), checked_key(name, key)
+    if training and mask is None and not (isinstance(p, float) and p == 0.0):
+        # Each sequence is decided once, also by a source that knows nothing of equal element numbers.
+        numbers, place = np.unique(rows, return_inverse=True)  # (S,), (P,)
+        whole = Index.whole((int(rows.max(initial=-1)) + 1, *x.shape[x.ndim - rank + 1 :]))
+        keep = keep_array(name, x, p, whole[numbers], key=key, backend=backend)  # (keys, S, ...)
+        mask = np.take(keep, place, axis=keep.ndim - rank)
+    return _shared(name, x, p, (), key, mask, training, None, return_mask, backend)
+
+
+def batchwise_dropout(
+    x: Any,
+    p: Any = 0.5,
+    *,
+    batch_axis: int = 0,
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    index: Index | None = None,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """Drop the same elements in every example of a batch, so that the next product can leave them out.
+
+    Math: y = x * m / (1 - p), one m for the whole batch; E[y] = x. Gradient: dx = g * m / (1 - p). Evaluation and
+        p = 0 give x; p = 1 gives zeros. With K the kept columns, y @ w = x[:, K] @ w[K] / (1 - p): the smaller product.
+    Shapes: x any of rank 1 or more; y like x; the mask has size 1 on `batch_axis`.
+    Dtypes: as `dropout`.
+    Draws: one halfword an element of one example. `keep_mask(key, (1, D), p)` is the mask, for the smaller product.
+    Raises: TypeError, ValueError for a wrong p, or a batch_axis that does not exist.
+    Reference: Graham, Reizenstein & Robinson, "Efficient batchwise dropout training using submatrices" (2015).
+
+    >>> from puredrop import Key, keep_mask
+    >>> x, w = np.arange(12.0).reshape(2, 6), np.arange(18.0).reshape(6, 3)
+    >>> kept = keep_mask(Key(7), (1, 6), 0.5)[0]
+    >>> bool((batchwise_dropout(x, 0.5, key=Key(7)) @ w == x[:, kept] @ w[kept] / 0.5).all())
+    True
+    """
+    x = checked_array("batchwise_dropout", x)
+    shared = (_axis("batchwise_dropout", "batch_axis", batch_axis, _one_rank(x, key, index)),)
+    return _shared("batchwise_dropout", x, p, shared, key, mask, training, index, return_mask, backend)
+
+
+def token_dropout(
+    x: Any,
+    p: Any = 0.1,
+    *,
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    index: Index | None = None,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """Drop whole vectors, those of the last axis, and scale the rest by 1 / (1 - p).
+
+    Math: y = x * m / (1 - p), one m for each vector; E[y] = x. Gradient: dx = g * m / (1 - p). Evaluation and p = 0
+        give x; p = 1 gives zeros.
+    Shapes: x (..., D), as (N, T, D); the mask has size 1 on the last axis. y like x.
+    Dtypes: as `dropout`.
+    Draws: one halfword a vector.
+    Raises: TypeError, ValueError for a wrong p, or x of rank 0 or 1, which has no vectors to choose from.
+    Reference: Iyyer et al., "Deep unordered composition rivals syntactic methods for text classification" (2015), where
+        the mean over the kept tokens takes the place of the scale.
+
+    >>> from puredrop import Key
+    >>> token_dropout(np.ones((1, 3, 2)), 0.5, key=Key(7)).tolist()
+    [[[0.0, 0.0], [2.0, 2.0], [2.0, 2.0]]]
+    """
+    x = checked_array("token_dropout", x)
+    rank = _one_rank(x, key, index)
+    if rank < 2:
+        raise ValueError(f"token_dropout: x must be (..., D) with two axes or more, got shape {x.shape}")
+    return _shared("token_dropout", x, p, (rank - 1,), key, mask, training, index, return_mask, backend)
+
+
+# ---------------------------------------------------------------------------------------- words
+def embedding_dropout(
+    weight: Any,
+    ids: Any,
+    p: float = 0.1,
+    *,
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """Look up words in an embedding matrix some rows of which are dropped: a dropped word is dropped everywhere.
+
+    Math: y = (weight * m / (1 - p))[ids], one m for each row (word); E[y] = weight[ids]. Gradient: dweight =
+        m / (1 - p) * (g added up by word). Evaluation and p = 0 give weight[ids]; p = 1 gives zeros.
+    Shapes: weight (V, D), ids whole numbers in [0, V) of any shape; y (*ids.shape, D).
+    Dtypes: y like weight.
+    Draws: one halfword for each word that occurs, at (key, word number): the matrix (V, D) is never copied. K keys
+        divide the first axis of ids into K equal parts. The mask has shape (*ids.shape, 1), handed in or returned.
+    Raises: TypeError for ids that are no whole numbers; ValueError for ids outside [0, V), weight that is no matrix,
+        or a wrong p or mask.
+    Reference: Gal & Ghahramani (2016); Merity et al. (2018).
+
+    >>> from puredrop import Key
+    >>> embedding_dropout(np.ones((5, 2)), [4, 0, 3, 0], 0.5, key=Key(7)).tolist()
+    [[2.0, 2.0], [0.0, 0.0], [2.0, 2.0], [0.0, 0.0]]
+    """
+    name = "embedding_dropout"
+    weight, p, key = checked_array(name, weight), one_rate(name, p), checked_key(name, key)
+    if weight.ndim != 2:
+        raise ValueError(f"{name}: weight must be a matrix (V, D), got shape {weight.shape}")
+    v, d = weight.shape
+    ids = checked_ids(name, ids, v)
+    if mask is not None or not training or p == 0:
+        rows = ops.take(weight, index=ids.reshape(-1), backend=backend)  # (n, D)
+        y = ops.reshape(rows, shape=(*ids.shape, d), backend=backend)
+        keep = np.broadcast_to(True if mask is None else streams.checked_mask(mask, (*ids.shape, 1)), (*ids.shape, 1))
+        if mask is not None and training:
+            y = bernoulli_map(name, y, p, key=None, mask=keep, scale=inverted_scale(p), backend=backend)
+        return (y, keep) if return_mask else y
+    # Each word is decided once, also by a source that knows nothing of equal element numbers.
+    words, place = np.unique(ids, return_inverse=True)  # (U,)
+    place = place.reshape(-1)  # (n,)
+    rows = ops.take(weight, index=words, backend=backend)  # (U, D)
+    if isinstance(key, tuple):
+        place = place + len(words) * _group(name, ids, len(key))
+        rows = ops.broadcast_to(rows, shape=(len(key), *rows.shape), backend=backend)
+    index = Index.whole((v, d), shared=1)[words]
+    rows, keep = bernoulli_map(
+        name, rows, p, key=key, index=index, scale=inverted_scale(p), return_mask=True, backend=backend
+    )
+    y = ops.take(ops.reshape(rows, shape=(-1, d), backend=backend), index=place, backend=backend)  # (n, D)
+    y = ops.reshape(y, shape=(*ids.shape, d), backend=backend)
+    return (y, keep.reshape(-1, d)[place, :1].reshape(*ids.shape, 1)) if return_mask else y
+
+
+def word_dropout(
+    ids: Any,
+    p: Any = 0.1,
+    *,
+    unknown: int,
+    protected: int | Sequence[int] = (),
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    index: Index | None = None,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """Replace each token by the unknown word with probability p.
+
+    Math: y = ids where kept, else `unknown`; nothing is scaled. No gradient by ids; that of the embedding goes to the
+        row of the unknown word. Evaluation and p = 0 give ids; p = 1 replaces all but the protected.
+    Shapes: ids of any shape; y like ids.
+    Dtypes: whole numbers; y like ids.
+    Draws: one halfword a token. `protected` ids (padding, start and end marks) are drawn for and kept all the same.
+        The mask that is returned is True where the token stands.
+    Raises: TypeError for ids that are no whole numbers; ValueError for a wrong p or mask, or for an `unknown` that the
+        dtype cannot hold.
+    Reference: Iyyer et al. (2015); Bowman et al., "Generating sentences from a continuous space" (2016).
+
+    >>> from puredrop import Key
+    >>> word_dropout([[5, 6, 7, 8, 9, 0]], 0.5, unknown=1, protected=0, key=Key(7)).tolist()
+    [[1, 6, 7, 8, 9, 0]]
+    """
+    name, p, key = "word_dropout", checked_rate("word_dropout", p), checked_key("word_dropout", key)
+    given, ids = ids, checked_ids(name, ids)
+    unknown = operator.index(unknown)
+    if not np.iinfo(ids.dtype).min <= unknown <= np.iinfo(ids.dtype).max:
+        raise ValueError(f"{name}: unknown = {unknown} does not fit ids of dtype {ids.dtype}")
+    if not training or (isinstance(p, float) and p == 0.0 and mask is None):
+        y = given if isinstance(given, Tensor) else ids.copy()
+        return (y, np.ones(ids.shape, np.bool_)) if return_mask else y
+    if mask is None:
+        index = fitting_index(name, ids.shape, key, index)
+        like = Tensor(np.float32(1), backend=given.backend if isinstance(given, Tensor) else backend)
+        keep = spread(keep_array(name, like, p, index, key=key), ids.shape, key, index)
+    else:
+        keep = np.broadcast_to(streams.checked_mask(mask, ids.shape), ids.shape)
+    keep = keep | np.isin(ids, protected)
+    y = np.where(keep, ids, ids.dtype.type(unknown))
+    y = Tensor(y, given.backend) if isinstance(given, Tensor) else y
+    return (y, keep) if return_mask else y
+
+
+# ---------------------------------------------------------------------------------------- choices of rows
+def patch_dropout(
+    x: Any,
+    p: float = 0.5,
+    *,
+    prefix: int = 0,
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    index: Index | None = None,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """Remove a share p of the tokens of each example: the sequence becomes shorter.
+
+    Math: y = x at the kept tokens, in their old order; nothing is scaled. Of P = T - prefix tokens round(p P) are
+        removed, every choice of them equally likely; the first `prefix` tokens (a class token) stay. Gradient: g at the
+        kept tokens, else 0. Evaluation and p = 0 give x; p = 1 leaves the prefix.
+    Shapes: x (N, T, D); y (N, T - round(p P), D); the mask (N, P), with equally many True in each row.
+    Dtypes: y like x.
+    Draws: one 32-bit word a token, those with the smallest words go; `index` (of shape (N, P)) says which part of a
+        whole is drawn. K keys divide the rows of x into K equal parts.
+    Raises: TypeError, ValueError for a wrong p, x that is not (N, T, D), a prefix beyond T, or a mask whose rows keep
+        different numbers.
+    Reference: Liu et al., "PatchDropout: economizing vision transformers using patch dropout" (2023); Li et al.,
+        "Scaling language-image pre-training via masking" (2023).
+
+    >>> from puredrop import Key
+    >>> patch_dropout(np.arange(7.0).reshape(1, 7, 1), 0.5, prefix=1, key=Key(7)).ravel().tolist()
+    [0.0, 1.0, 2.0, 6.0]
+    """
+    name = "patch_dropout"
+    x, p, key = checked_array(name, x), one_rate(name, p), checked_key(name, key)
+    if x.ndim != 3:
+        raise ValueError(f"{name}: x must be (N, T, D), got shape {x.shape}")
+    prefix = whole_number(name, "prefix", prefix, 0)
+    if prefix > x.shape[1]:
+        raise ValueError(f"{name}: prefix = {prefix} tokens are more than the {x.shape[1]} of x")
+    shape = (x.shape[0], x.shape[1] - prefix)
+    if not training or (p == 0 and mask is None):
+        return left_alone(x, return_mask, shape)
+    if mask is None:
+        keep = _fixed_count(name, x, shape, round(p * shape[1]), key, index, backend)
+    else:
+        keep = np.broadcast_to(streams.checked_mask(mask, shape), shape)  # (N, P)
+    kept = keep.sum(axis=1)  # (N,)
+    if kept.size and kept.min() != kept.max():
+        raise ValueError(f"{name}: every row of a mask must keep equally many, got {kept.min()} to {kept.max()}")
+    patches = prefix + np.nonzero(keep)[1].reshape(len(kept), -1)  # (N, k), in order
+    columns = np.concatenate([np.broadcast_to(np.arange(prefix), (len(kept), prefix)), patches], axis=1)
+    y = ops.take(x, index=(np.arange(len(kept))[:, None], columns), backend=backend)  # (N, prefix + k, D)
+    return (y, keep) if return_mask else y
+
+
+def nested_dropout(
+    x: Any,
+    p: float = 0.1,
+    *,
+    key: Keys | None = None,
+    mask: Any = None,
+    training: bool = True,
+    index: Index | None = None,
+    return_mask: bool = False,
+    backend: Any = None,
+) -> Any:
+    """Keep the first b units of the last axis, b geometric, so that the first units learn what matters most.
+
+    Math: y_i = x_i for i <= b, else 0; nothing is scaled. P(b = k) = p (1 - p)^(k - 1) below D, and the whole rest at D
+        (no renormalisation): unit i survives with probability (1 - p)^(i - 1), the first always. E[y_i] =
+        (1 - p)^(i - 1) x_i. Gradient: g up to b. Evaluation and p = 0 give x; p = 1 keeps the first unit alone.
+    Shapes: x (..., D), one b for each vector of the last axis; y like x.
+    Dtypes: y like x.
+    Draws: one halfword for every unit but the first: where the first of them is dropped the prefix ends, so b is
+        geometric exactly. `index` (of shape (..., D - 1)) says which part of a whole is drawn. K keys divide the first
+        axis of x into K equal parts.
+    Raises: TypeError, ValueError for a wrong p, or x without a last axis.
+    Reference: Rippel, Gelbart & Adams, "Learning ordered representations with nested dropout" (2014).
+
+    >>> from puredrop import Key
+    >>> nested_dropout(np.ones((3, 5)), 0.3, key=Key(7)).sum(axis=1).tolist()
+    [5.0, 2.0, 5.0]
+    """
+    name = "nested_dropout"
+    x, p, key = checked_array(name, x), one_rate(name, p), checked_key(name, key)
+    if x.ndim < 1 or x.shape[-1] < 1:
+        raise ValueError(f"{name}: x must be (..., D) with D at least 1, got shape {x.shape}")
+    if not training or (p == 0 and mask is None):
+        return left_alone(x, return_mask)
+    if mask is None:
+        shape = (*x.shape[:-1], x.shape[-1] - 1)
+        index = noise_index(name, shape, key, index)
+        goes_on = spread(keep_array(name, x, p, index, key=key, backend=backend), shape, key, index)
+        first = np.ones((*x.shape[:-1], 1), np.bool_)
+        mask = np.logical_and.accumulate(np.concatenate([first, goes_on], axis=-1), axis=-1)  # like x
+    return bernoulli_map(name, x, p, key=None, mask=mask, return_mask=return_mask, backend=backend)
+
+
+# ---------------------------------------------------------------------------------------- what they share
+def left_alone(x: Any, return_mask: bool, shape: tuple[int, ...] | None = None) -> Any:
+    """x itself (arrays: a copy), beside a mask that keeps everything where asked for."""
+    return (unchanged(x), np.ones(x.shape if shape is None else shape, np.bool_)) if return_mask else unchanged(x)
+
+
+def noise_index(operation: str, shape: tuple[int, ...], key: Keys | None, index: Index | None) -> Index:
+    """The index of noise of `shape`, whose first axis K keys divide into K equal parts."""
+    if index is None and isinstance(key, tuple):
+        rows, rest = divmod(shape[0], len(key)) if shape else (0, 1)
+        if rest:
+            raise ValueError(f"{operation}: {len(key)} keys do not divide a first axis of noise of shape {shape}")
+        index = Index.whole((rows, *shape[1:]))
+    return fitting_index(operation, shape, key, index)
+
+
+def spread(noise: Any, shape: tuple[int, ...], key: Keys | None, index: Index) -> Any:
+    """Noise of `index`, drawn by one key or several, over the whole of `shape`."""
+    if isinstance(key, tuple) and noise.ndim > len(index.shape):
+        return np.broadcast_to(noise, (len(key), *index.shape)).reshape(shape)
+    return np.broadcast_to(noise, index.shape) if index.shape == shape else np.broadcast_to(noise, shape)
+
+
+def spatial_axes(
+    operation: str, rank: int, spatial_dims: int, channel_axis: int, batch_axis: int | None
+) -> tuple[int, ...]:
+    """The axes that are neither channel nor batch, if there are `spatial_dims` of them."""
+    dims = whole_number(operation, "spatial_dims", spatial_dims, 1)
+    named = ("channel_axis", channel_axis), ("batch_axis", batch_axis)
+    expected = dims + 1 + (batch_axis is not None)
+    if rank != expected:
+        batch = "no batch axis" if batch_axis is None else "a batch axis"
+        raise ValueError(
+            f"{operation}: {dims} spatial axes, a channel axis and {batch} make {expected}, got x with {rank}; "
+            f"set spatial_dims, or batch_axis=None for x without a batch"
+        )
+    taken = [_axis(operation, name, axis, rank) for name, axis in named if axis is not None]
+    if len(set(taken)) < len(taken):
+        raise ValueError(f"{operation}: channel_axis and batch_axis are both axis {taken[0]}")
+    return tuple(axis for axis in range(rank) if axis not in taken)
+
+
+def checked_ids(operation: str, ids: Any, count: int | None = None, name: str = "ids") -> Any:
+    """An array of whole numbers, in [0, count) where a count is given. Raises TypeError, ValueError."""
+    ids = np.asarray(raw(ids))
+    if ids.size == 0 and ids.dtype.kind == "f":
+        ids = ids.astype(np.int64)  # an empty list
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"{operation}: {name} must be whole numbers, got dtype {ids.dtype}")
+    if count is not None and ids.size and not 0 <= ids.min() <= ids.max() < count:
+        raise ValueError(f"{operation}: {name} must lie in [0, {count}), got {ids.min()} to {ids.max()}")
+    return ids
+
+
+def _row_numbers(operation: str, name: str, rows: Any) -> Any:
+    rows = checked_ids(operation, rows, name=name)
+    if rows.size and rows.min() < 0:
+        raise ValueError(f"{operation}: {name} must not be negative, got {rows.min()}")
+    return rows
+
+
+def _axis(operation: str, name: str, axis: Any, rank: int) -> int:
+    number = whole_number(operation, name, axis, -rank)
+    if number >= rank:
+        raise ValueError(f"{operation}: {name} = {number} does not exist in an array of {rank} axes")
+    return number % rank
+
+
+def _one_rank(x: Any, key: Keys | None, index: Index | None) -> int:
+    """How many axes x has without one in front that enumerates keys."""
+    return len(index.shape) if isinstance(index, Index) else x.ndim - isinstance(key, tuple)
+
+
+def _by_rank(
+    operation: str,
+    x: Any,
+    p: Any,
+    ranks: dict[int, str],
+    key: Keys | None,
+    mask: Any,
+    training: bool,
+    index: Index | None,
+    return_mask: bool,
+    backend: Any,
+) -> Any:
+    """Channels of an array whose rank alone says what its axes are: the smaller of two ranks has no batch."""
+    x = checked_array(operation, x)
+    rank = _one_rank(x, key, index)
+    if rank not in ranks:
+        raise ValueError(
+            f"{operation}: x must be {' or '.join(ranks.values())}, got shape {x.shape}; "
+            f"spatial_dropout takes other layouts by name"
+        )
+    first_spatial = 1 if ranks[rank].startswith("(C") else 2
+    return _shared(operation, x, p, tuple(range(first_spatial, rank)), key, mask, training, index, return_mask, backend)
+
+
+def _shared(
+    operation: str,
+    x: Any,
+    p: Any,
+    shared: tuple[int, ...],
+    key: Keys | None,
+    mask: Any,
+    training: bool,
+    index: Index | None,
+    return_mask: bool,
+    backend: Any,
+) -> Any:
+    """`dropout` of a checked x with shared axes, which an index that is given knows itself."""
+    p, key = checked_rate(operation, p), checked_key(operation, key)
+    if index is None:
+        index = fitting_index(operation, x.shape, key, None, shared)
+    if not training or (isinstance(p, float) and p == 0.0 and mask is None):
+        return left_alone(x, return_mask)
+    return bernoulli_map(
+        operation,
+        x,
+        p,
+        key=key,
+        mask=mask,
+        index=index,
+        scale=inverted_scale(p),
+        return_mask=return_mask,
+        backend=backend,
+    )
+
+
+def _fixed_count(
+    operation: str, x: Any, shape: tuple[int, int], dropped: int, key: Keys | None, index: Index | None, backend: Any
+) -> Any:
+    """A mask that drops equally many in each row: those with the smallest (word, index)."""
+    index = noise_index(operation, shape, key, index)
+    draw = backends.get(x.backend if isinstance(x, Tensor) else backend).words
+    words = spread(draw(required_key(operation, key), index, PERMUTATION), shape, key, index)  # (N, P)
+    order = np.argsort(words, axis=-1, kind="stable")
+    keep = np.ones(shape, np.bool_)
+    np.put_along_axis(keep, order[:, :dropped], False, axis=-1)
+    return keep
+
+
+def _group(operation: str, ids: Any, groups: int) -> Any:
+    """The number of the key that each of `ids`, flat, belongs to. (n,)"""
+    if not ids.ndim or ids.shape[0] % groups:
+        raise ValueError(f"{operation}: {groups} keys do not divide the first axis of ids of shape {ids.shape}")
+    return np.repeat(np.arange(groups), ids.size // groups)
