@@ -14,6 +14,7 @@ from . import (
     recurrent,
     residual,
     structured,
+    tokens,
     weights,
 )
 from .alpha import *  # noqa: F403  # each family lists its variants in its own __all__
@@ -29,6 +30,7 @@ from .pooling import *  # noqa: F403
 from .recurrent import *  # noqa: F403
 from .residual import *  # noqa: F403
 from .structured import *  # noqa: F403
+from .tokens import *  # noqa: F403
 from .weights import *  # noqa: F403
 
 FAMILIES = (
@@ -37,6 +39,7 @@ FAMILIES = (
     alpha,
     counts,
     structured,
+    tokens,
     blocks,
     weights,
     recurrent,
