@@ -17,10 +17,6 @@ def percent(share: float, digits: int = 0) -> str:
     return f"{100 * share:.{digits + 1}f}%" if inside and digits < 4 else f"{text}%"
 
 
-def mean_and_range(values: Sequence[float], shown: Callable[[float], str]) -> str:
-    return f"{shown(float(np.mean(values)))} ({shown(min(values))} to {shown(max(values))})"
-
-
 def difference(found: dict[str, float], metric: str, shown: Callable[[float], str]) -> str:
     """'the NLL is lower by 0.05 (standard error 0.01)', or that no difference can be told."""
     d, error = found["difference"], found["standard_error"]

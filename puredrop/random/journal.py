@@ -58,11 +58,6 @@ def replaying(events: list[Any]) -> Iterator[None]:
         raise RuntimeError("checkpoint: the function drew less when it was run again; it must do the same both times")
 
 
-def is_replaying() -> bool:
-    """Whether this is a recomputation: statistics and schedules then stand still."""
-    return any(replay is not None for _, replay in _journals.get())
-
-
 @contextmanager
 def _in_force(events: list[Any], replay: Iterator[Any] | None) -> Iterator[None]:
     token = _journals.set((*_journals.get(), (events, replay)))
