@@ -38,7 +38,10 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
 
     verify = commands.add_parser("verify", help="run every check on every variant and backend; exit 1 on a failure")
-    verify.add_argument("variants", nargs="*", metavar="variant", help="all by default")
+    verify.add_argument("names", nargs="*", metavar="name", help="variants, or with --layers layers; all by default")
+    verify.add_argument(
+        "--layers", action="store_true", help="the layers, beside PyTorch's with equal weights and masks"
+    )
     verify.add_argument("--backend", action="append", metavar="NAME", help="only this one; may be repeated")
     verify.add_argument("--json", action="store_true", help="print JSON in place of the table")
     verify.set_defaults(run=_verify)
@@ -77,9 +80,11 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     from . import conformance
+    from .conformance import layers
 
-    rows = conformance.verify(args.variants or None, on=args.backend, progress=_progress())
-    print(json.dumps(conformance.as_json(rows), indent=1) if args.json else conformance.as_text(rows))
+    run, text = (layers.verify_layers, layers.as_text) if args.layers else (conformance.verify, conformance.as_text)
+    rows = run(args.names or None, on=args.backend, progress=_progress())
+    print(json.dumps(conformance.as_json(rows), indent=1) if args.json else text(rows))
     return int(any(row.status == "failed" for row in rows))
 
 

@@ -10,6 +10,7 @@ import pytest
 import puredrop
 from puredrop import Key, Rng, Tensor, keep_mask, nn
 from puredrop.gradcheck import relative_error
+from puredrop.nn.module import by_sample
 from puredrop.random.passes import Pass, Window, entered
 from puredrop.uncertainty import predict_samples
 
@@ -345,3 +346,25 @@ def test_batches_that_do_not_fit():
         nn.Batches(np.ones(3), np.ones(2), batch_size=1)
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         nn.Batches(np.ones(3), batch_size=0)
+
+
+def test_by_sample_makes_samples_a_leading_axis_wherever_the_batch_is():
+    x = np.arange(2 * 6 * 3.0).reshape(2, 6, 3)  # (L, K * N, D), K = 2, N = 3
+    keys = (Key(1, sample=1), Key(1, sample=2))
+    seen = []
+
+    def f(apart):
+        seen.append(apart.shape)
+        return apart * np.array([1.0, 10.0])[:, None, None, None]
+
+    y = by_sample(f, x, keys, batch_axis=1)
+    assert seen == [(2, 2, 3, 3)]
+    assert np.array_equal(y[:, :3], x[:, :3])
+    assert np.array_equal(y[:, 3:], x[:, 3:] * 10)
+    assert by_sample(lambda one: one, x, keys[0], batch_axis=1) is x
+
+
+def test_astype_converts_every_parameter():
+    net = mlp().seed(0)
+    assert net.astype(np.float64)(np.ones((2, 4))).dtype == np.float64
+    assert all(p.requires_grad and p.dtype == np.float64 for p in net.parameters())

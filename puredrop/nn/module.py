@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 
-from .. import backends
+from .. import backends, ops
 from ..backends import Backend
 from ..random import Index, Key, Keys, Rng, journal, passes
 from ..random.passes import MODES, Mode, Pass
@@ -180,6 +180,14 @@ class Module:
             parameter.requires_grad = wanted
         return self
 
+    def astype(self: Self, dtype: Any) -> Self:
+        """Convert all parameters to another floating-point type; gradients are dropped."""
+        for parameter in self.parameters():
+            wanted, parameter.requires_grad = parameter.requires_grad, False
+            parameter.data = parameter.data.astype(dtype)
+            parameter.requires_grad = wanted
+        return self
+
     def zero_grad(self) -> None:
         """Forget all gradients."""
         for parameter in self.parameters():
@@ -272,6 +280,19 @@ class Site(Module):
                 f"{type(self).__name__} has nothing to draw with; call .seed(s) on the model, or load its random state"
             )
         return run.address(self.rng, mode, shape, shared, self.batch_axis)
+
+
+def by_sample(function: Callable[[Any], Any], x: Any, keys: Keys, batch_axis: int) -> Any:
+    """`function(x)` where the samples in flight, merged with the batch wherever that is, are a leading axis.
+
+    Shapes: for K keys function takes (K, ..., N, ...) and gives the same; x and the result are (..., K * N, ...).
+    """
+    if not isinstance(keys, tuple) or batch_axis == 0:
+        return function(x)
+    apart = (*x.shape[:batch_axis], len(keys), x.shape[batch_axis] // len(keys), *x.shape[batch_axis + 1 :])
+    order = (batch_axis, *(axis for axis in range(len(apart)) if axis != batch_axis))
+    y = function(ops.transpose(ops.reshape(x, shape=apart), axes=order))
+    return ops.reshape(ops.transpose(y, axes=tuple(np.argsort(order))), shape=x.shape)
 
 
 def _members(module: Module) -> Iterator[tuple[str, Any]]:

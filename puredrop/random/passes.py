@@ -63,8 +63,6 @@ class Pass:
             shared = (*shared, axis)
         if in_flight == 1 and self.window is None:
             return Index.whole(shape, shared)
-        if in_flight > 1 and axis:
-            raise NotImplementedError(f"several samples at once need the batch on axis 0, got axis {axis}")
         start, stop, total = self.window or (0, shape[axis] // in_flight, shape[axis] // in_flight)
         # A layer may have merged another axis with the batch: its rows are then a multiple of the batch's.
         multiple, rest = divmod(shape[axis], in_flight * (stop - start))

@@ -85,7 +85,7 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Cal
             for a in inputs:
                 if isinstance(a, Tensor):
                     if a.backend is not backend:
-                        backend = _agreed(a.backend, backend, body.__name__)
+                        backend = agreed_backend(a.backend, backend, body.__name__)
                     tensors = True
                     node = a.node
                     live = live or node is not None
@@ -103,7 +103,7 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Cal
             try:
                 y = body(backend, *arrays, **parameters)
             except ValueError as error:
-                raise ValueError(_explained(body.__name__, error, arrays)) from error
+                raise ValueError(explained(body.__name__, error, arrays)) from error
             if not tensors:
                 return y
             if not (live and thread.recording):
@@ -121,13 +121,13 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Cal
     return decorate
 
 
-def _explained(operation: str, error: ValueError, arrays: list[Any]) -> str:
+def explained(operation: str, error: ValueError, arrays: list[Any]) -> str:
     """The array library's message, with the operation and the shapes it was given."""
     shapes = ", ".join(str(np.shape(a)) for a in arrays)
     return f"{operation.strip('_')}: {error}; got shapes {shapes}"
 
 
-def _agreed(mine: Backend, other: Any, operation: str) -> Backend:
+def agreed_backend(mine: Backend, other: Any, operation: str) -> Backend:
     if other is not None and backends.get(other) is not mine:
         raise TypeError(
             f"{operation}: tensors of two backends meet, {mine.name} and {backends.get(other).name}; "

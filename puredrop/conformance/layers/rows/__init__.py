@@ -1,0 +1,7 @@
+"""The table of layers: a row for each layer and option, a file for each family."""
+
+from ..case import LayerCase
+from . import dense
+
+FAMILIES = (dense,)
+CASES: tuple[LayerCase, ...] = tuple(case for family in FAMILIES for case in family.CASES)
