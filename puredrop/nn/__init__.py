@@ -5,7 +5,21 @@ from .data import Batches
 from .diagnose import Finding, diagnose
 from .dropout import Dropout
 from .files import load, save
-from .layers import Flatten, Linear, ReLU, Sequential, Sigmoid, Softmax, Tanh
+from .layers import (
+    ELU,
+    GELU,
+    SELU,
+    Flatten,
+    Identity,
+    LeakyReLU,
+    Linear,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+)
 from .learned import *  # noqa: F403  # each family lists its layers in its own __all__
 from .losses import cross_entropy, mse
 from .module import Module, Parameter, Site
@@ -17,13 +31,19 @@ from .weights import *  # noqa: F403
 __all__ = [
     "Batches",
     "Dropout",
+    "ELU",
     "Finding",
     "Flatten",
+    "GELU",
+    "Identity",
+    "LeakyReLU",
     "Linear",
     "Module",
     "Parameter",
     "ReLU",
+    "SELU",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "Site",
     "Softmax",
