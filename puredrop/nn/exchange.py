@@ -73,3 +73,154 @@ def _require(module: Any, **expected: Any) -> None:
     for name, value in expected.items():
         if getattr(module, name, value) != value:
             raise ValueError(f"{name}={getattr(module, name)!r} has no twin here; only {value!r} has")
+
+
+def _linear(m: Any) -> Module:
+    return layers.Linear(m.in_features, m.out_features, bias=m.bias is not None)
+
+
+def _convolution(make: Callable[..., Module]) -> Build:
+    def build(m: Any) -> Module:
+        _require(m, padding_mode="zeros")
+        options = {"stride": m.stride, "padding": m.padding, "dilation": m.dilation, "groups": m.groups}
+        if m.transposed:
+            options["output_padding"] = m.output_padding
+        return make(m.in_channels, m.out_channels, m.kernel_size, bias=m.bias is not None, **options)
+
+    return build
+
+
+def _max_pool(make: Callable[..., Module]) -> Build:
+    def build(m: Any) -> Module:
+        _require(m, ceil_mode=False, return_indices=False)
+        return make(m.kernel_size, m.stride, m.padding, m.dilation)
+
+    return build
+
+
+def _average_pool(make: Callable[..., Module]) -> Build:
+    def build(m: Any) -> Module:
+        _require(m, ceil_mode=False, divisor_override=None)
+        return make(m.kernel_size, m.stride, m.padding, m.count_include_pad)
+
+    return build
+
+
+def _adaptive(make: Callable[..., Module]) -> Build:
+    def build(m: Any) -> Module:
+        _require(m, return_indices=False)
+        return make(m.output_size)
+
+    return build
+
+
+def _batch_norm(make: Callable[..., Module]) -> Build:
+    return lambda m: make(m.num_features, m.eps, m.momentum, m.affine, m.track_running_stats)
+
+
+def _embedding(m: Any) -> Module:
+    _require(m, max_norm=None, scale_grad_by_freq=False, sparse=False)
+    return embedding.Embedding(m.num_embeddings, m.embedding_dim, padding=m.padding_idx)
+
+
+def _dropout(make: Callable[..., Module]) -> Build:
+    return lambda m: make(float(m.p))
+
+
+def _recurrent(make: Callable[..., Module]) -> Build:
+    def build(m: Any) -> Module:
+        options: dict[str, Any] = {"bidirectional": m.bidirectional, "batch_first": m.batch_first, "bias": m.bias}
+        if m.proj_size:
+            options["projection"] = m.proj_size
+        if hasattr(m, "nonlinearity"):
+            options["nonlinearity"] = m.nonlinearity
+        # With one layer PyTorch's dropout has no place to act, and does nothing.
+        rate = float(m.dropout) if m.num_layers > 1 else 0.0
+        return make(m.input_size, m.hidden_size, m.num_layers, dropout=rate, **options)
+
+    return build
+
+
+def _cell(make: Callable[..., Module]) -> Build:
+    def build(m: Any) -> Module:
+        options = {"nonlinearity": m.nonlinearity} if hasattr(m, "nonlinearity") else {}
+        return make(m.input_size, m.hidden_size, bias=m.bias, **options)
+
+    return build
+
+
+def _attention(m: Any) -> Module:
+    _require(m, bias_k=None, bias_v=None, add_zero_attn=False, batch_first=True)
+    return attention.MultiheadAttention(
+        m.embed_dim, m.num_heads, float(m.dropout), bias=m.in_proj_bias is not None, key_width=m.kdim, value_width=m.vdim
+    )
+
+
+def _transformer_layer(make: Callable[..., Module]) -> Build:
+    def build(m: Any) -> Module:
+        return make(m.self_attn.embed_dim, m.self_attn.num_heads, m.linear1.out_features, **_layer_options(m))
+
+    return build
+
+
+def _layer_options(m: Any) -> dict[str, Any]:
+    """Of an encoder or decoder layer; its sites may have rates of their own, which the twin's layer has not."""
+    _require(m.self_attn, batch_first=True)
+    rates = {m.self_attn.dropout, *(getattr(m, name).p for name in ("dropout", "dropout1", "dropout2"))}
+    if len(rates) > 1:
+        raise ValueError(f"dropout rates that differ within the layer, {sorted(rates)}, have no twin here")
+    return {
+        "p": float(m.dropout.p),
+        "activation": _activation_name(m.activation),
+        "norm_first": m.norm_first,
+        "eps": m.norm1.eps,
+        "bias": m.linear1.bias is not None,
+    }
+
+
+def _activation_name(activation: Any) -> str:
+    name = (getattr(activation, "__name__", "") or type(activation).__name__).lower()
+    if name not in ("relu", "gelu") or getattr(activation, "approximate", "none") != "none":
+        raise ValueError(f"the activation {activation!r} has no twin here; relu and gelu have")
+    return name
+
+
+def _stack(make: Callable[..., Module]) -> Build:
+    def build(m: Any) -> Module:
+        first = m.layers[0]
+        options = [_layer_options(layer) for layer in m.layers]
+        if any(one != options[0] for one in options):
+            raise ValueError("layers with different options have no twin here")
+        sizes = first.self_attn.embed_dim, first.self_attn.num_heads, first.linear1.out_features
+        return make(*sizes, len(m.layers), final_norm=m.norm is not None, **options[0])
+
+    return build
+
+
+_BUILD: dict[str, Build] = {
+    "Linear": _linear,
+    "Embedding": _embedding,
+    "MultiheadAttention": _attention,
+    "LayerNorm": lambda m: normalisation.LayerNorm(
+        m.normalized_shape, m.eps, m.elementwise_affine, bias=getattr(m, "bias", None) is not None
+    ),
+    "GroupNorm": lambda m: normalisation.GroupNorm(m.num_groups, m.num_channels, m.eps, m.affine),
+    "Flatten": lambda m: _require(m, start_dim=1, end_dim=-1) or layers.Flatten(),
+    "Softmax": lambda m: _require(m, dim=-1) or layers.Softmax(),
+    "GELU": lambda m: layers.GELU(m.approximate),
+    "LeakyReLU": lambda m: layers.LeakyReLU(m.negative_slope),
+    "ELU": lambda m: layers.ELU(m.alpha),
+    **{name: lambda m, name=name: getattr(layers, name)() for name in ("Identity", "ReLU", "Tanh", "Sigmoid", "SiLU", "SELU")},
+    **{f"Conv{n}d": _convolution(getattr(convolution, f"Conv{n}d")) for n in (1, 2, 3)},
+    **{f"ConvTranspose{n}d": _convolution(getattr(convolution, f"ConvTranspose{n}d")) for n in (1, 2, 3)},
+    **{f"MaxPool{n}d": _max_pool(getattr(pooling, f"MaxPool{n}d")) for n in (1, 2, 3)},
+    **{f"AvgPool{n}d": _average_pool(getattr(pooling, f"AvgPool{n}d")) for n in (1, 2, 3)},
+    **{f"AdaptiveAvgPool{n}d": _adaptive(getattr(pooling, f"AdaptiveAvgPool{n}d")) for n in (1, 2, 3)},
+    **{f"AdaptiveMaxPool{n}d": _adaptive(getattr(pooling, f"AdaptiveMaxPool{n}d")) for n in (1, 2, 3)},
+    **{f"BatchNorm{n}d": _batch_norm(getattr(normalisation, f"BatchNorm{n}d")) for n in (1, 2, 3)},
+    **{d.__name__: _dropout(d) for d in (Dropout, Dropout1d, Dropout2d, Dropout3d, AlphaDropout, FeatureAlphaDropout)},
+    **{name: _recurrent(getattr(recurrent, name)) for name in ("RNN", "LSTM", "GRU")},
+    **{f"{name}Cell": _cell(getattr(recurrent, f"{name}Cell")) for name in ("RNN", "LSTM", "GRU")},
+    **{f"Transformer{part}Layer": _transformer_layer(getattr(transformer, f"Transformer{part}Layer")) for part in ("Encoder", "Decoder")},
+    **{f"Transformer{part}": _stack(getattr(transformer, f"Transformer{part}")) for part in ("Encoder", "Decoder")},
+}
