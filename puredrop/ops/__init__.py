@@ -2,9 +2,11 @@
 
 from . import methods as _methods  # noqa: F401  # binds the operators of Tensor
 from .arithmetic import add, divide, matmul, multiply, negative, power, subtract
+from .attention import attend, self_attend
 from .dense import linear
 from .elementwise import absolute, clip, exp, log, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, where
-from .masking import drop, drop_given
+from .lookup import add_rows, rows
+from .masking import Selection, drop, drop_given
 from .probability import cross_entropy, log_softmax, softmax
 from .reduce import max, mean, min, std, sum, var
 from .shape import (
@@ -21,6 +23,7 @@ from .shape import (
     transpose,
     unsqueeze,
 )
+from .sight import Sight
 
 __all__ = [
     "add",
@@ -30,6 +33,12 @@ __all__ = [
     "negative",
     "power",
     "subtract",
+    "attend",
+    "self_attend",
+    "Sight",
+    "Selection",
+    "add_rows",
+    "rows",
     "drop",
     "drop_given",
     "absolute",
