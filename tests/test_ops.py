@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from puredrop import Key, Tensor, gradcheck, ops
+from puredrop import Key, Tensor, grad, gradcheck, ops
 from puredrop.ops.weights import straight_through
 from puredrop.random import Draw, Index, threshold
 from puredrop.streams import Given
@@ -62,6 +62,8 @@ CASES = {
     ],
     "astype": [(lambda a: (a * a).astype(np.float64), [normal(3)])],
     "exp": [(lambda a: a.exp(), [normal(4)])],
+    "expm1": [(lambda a: ops.expm1(a), [normal(4)])],
+    "normal_cdf": [(lambda a: ops.normal_cdf(a), [normal(4)])],
     "log": [(lambda a: a.log(), [positive(4)])],
     "sqrt": [(lambda a: a.sqrt(), [positive(4)])],
     "tanh": [(lambda a: a.tanh(), [normal(4)])],
@@ -162,6 +164,7 @@ def test_arrays_in_arrays_out(name, number):
     ("ours", "theirs", "x"),
     [
         (ops.exp, np.exp, normal(5)),
+        (ops.expm1, np.expm1, normal(5)),
         (ops.log, np.log, positive(5)),
         (ops.sqrt, np.sqrt, positive(5)),
         (ops.tanh, np.tanh, normal(5)),
@@ -192,3 +195,14 @@ def test_where_selects_and_does_not_multiply():
     a = Tensor(np.array([1.0, 2.0]), requires_grad=True)
     ops.where(np.array([True, False]), a, 0.0).backward(np.array([1.0, np.inf]))
     assert np.array_equal(a.grad, [1.0, 0.0])
+
+
+def test_activations_in_the_tails_and_at_the_kink():
+    x = np.array([-np.inf, -40.0, 0.0, 40.0, np.inf])
+    assert np.allclose(ops.normal_cdf(x), [0.0, 0.0, 0.5, 1.0, 1.0], rtol=1e-15)
+    assert np.isnan(ops.normal_cdf(np.array(np.nan)))
+    zero = Tensor(np.zeros(1), requires_grad=True)
+    slopes = [grad(f(zero), [zero])[0].item() for f in (ops.leaky_relu, lambda x: ops.elu(x, 0.7), ops.gelu, ops.silu)]
+    assert np.allclose(slopes, [0.01, 0.7, 0.5, 0.5], rtol=1e-15)  # PyTorch's at 0
+    with pytest.raises(ValueError, match="gelu: approximate must be 'none' or 'tanh', got 'exact'"):
+        ops.gelu(x, "exact")

@@ -1,12 +1,14 @@
 """Deterministic primitives, each with its gradient beside it. Arrays in, arrays out; tensors in, tensors out."""
 
 from . import methods as _methods  # noqa: F401  # binds the operators of Tensor
+from .activations import elu, gelu, leaky_relu, normal_cdf, selu, silu
 from .arithmetic import add, divide, matmul, multiply, negative, power, subtract
 from .attention import attend, self_attend
 from .dense import linear
-from .elementwise import absolute, clip, exp, log, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, where
+from .elementwise import absolute, clip, exp, expm1, log, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, where
 from .lookup import add_rows, rows
 from .masking import Selection, drop, drop_given
+from .normalise import group_norm, layer_norm, standardise
 from .probability import cross_entropy, log_softmax, softmax
 from .reduce import max, mean, min, std, sum, var
 from .shape import (
@@ -44,6 +46,7 @@ __all__ = [
     "absolute",
     "clip",
     "exp",
+    "expm1",
     "log",
     "maximum",
     "minimum",
@@ -53,6 +56,12 @@ __all__ = [
     "sqrt",
     "tanh",
     "where",
+    "elu",
+    "gelu",
+    "leaky_relu",
+    "normal_cdf",
+    "selu",
+    "silu",
     "linear",
     "max",
     "mean",
@@ -72,6 +81,9 @@ __all__ = [
     "take",
     "transpose",
     "unsqueeze",
+    "group_norm",
+    "layer_norm",
+    "standardise",
     "cross_entropy",
     "log_softmax",
     "softmax",

@@ -13,6 +13,12 @@ def exp(backend: Any, x: Any) -> Any:
     return backend.xp.exp(x)
 
 
+@primitive(x=lambda g, y: g * (y + 1))
+def expm1(backend: Any, x: Any) -> Any:
+    """e^x - 1, exact for small x."""
+    return backend.xp.expm1(x)
+
+
 @primitive(x=lambda g, x: g / x)
 def log(backend: Any, x: Any) -> Any:
     """The natural logarithm."""

@@ -16,7 +16,7 @@ def rows(backend: Any, table: Any, *, ids: Any) -> Any:
 
 @primitive(x=lambda g, ids: rows(g, ids=ids))
 def add_rows(backend: Any, x: Any, *, ids: Any, count: int) -> Any:
-    """A table of `count` rows, row i the sum of those of x whose number is i. Shapes: x (*ids.shape, D) -> (count, D)."""
+    """A table of rows, row i the sum of those of x whose number is i. Shapes: x (*ids.shape, D) -> (count, D)."""
     flat, each = ids.reshape(-1), x.reshape(-1, x.shape[-1])  # (n,), (n, D)
     return backend.fused.get("add_rows", partial(_add_sorted, backend.xp))(each, flat, count)
 

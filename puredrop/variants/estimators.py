@@ -13,7 +13,7 @@ from ..random import Index, Key
 from ..tensor import raw
 from .door import checked_array, one_rate
 from .noise import draw_of, keep_array, uniform_array
-from .special import exp_of_square, normal_cdf
+from .special import exp_of_square
 
 __all__ = [
     "arm_gradient",
@@ -168,7 +168,7 @@ def gaussian_relu_moments(mean: Any, variance: Any) -> tuple[Any, Any]:
     positive = raw(variance) > 0  # the root has no gradient at 0
     s = ops.sqrt(ops.where(positive, variance, 1.0))
     r = mean / s
-    below, above = normal_cdf(r), normal_cdf(-r)  # F, 1 - F, both exact in the tails
+    below, above = ops.normal_cdf(r), ops.normal_cdf(-r)  # F, 1 - F, both exact in the tails
     density = exp_of_square(r) * (1 / math.sqrt(2 * math.pi))
     e = mean * below + s * density
     v = s * s * (below + r * r * below * above + r * density * (above - below) - density * density)

@@ -1,7 +1,7 @@
 """The table of layers: a row for each layer and option, a file for each family."""
 
 from ..case import LayerCase
-from . import dense
+from . import activations, dense
 
-FAMILIES = (dense,)
+FAMILIES = (dense, activations)
 CASES: tuple[LayerCase, ...] = tuple(case for family in FAMILIES for case in family.CASES)
