@@ -4,18 +4,17 @@ from . import methods as _methods  # noqa: F401  # binds the operators of Tensor
 from .arithmetic import add, divide, matmul, multiply, negative, power, subtract
 from .dense import linear
 from .elementwise import absolute, clip, exp, log, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, where
+from .joining import concatenate, stack
 from .masking import drop, drop_given
 from .probability import cross_entropy, log_softmax, softmax
 from .reduce import max, mean, min, std, sum, var
 from .shape import (
     astype,
     broadcast_to,
-    concatenate,
     flatten,
     reshape,
     scatter,
     squeeze,
-    stack,
     swapaxes,
     take,
     transpose,
