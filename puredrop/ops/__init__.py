@@ -6,6 +6,7 @@ from .arithmetic import add, divide, matmul, multiply, negative, power, subtract
 from .attention import attend, self_attend
 from .dense import linear
 from .elementwise import absolute, clip, exp, expm1, log, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, where
+from .joining import concatenate, stack
 from .lookup import add_rows, rows
 from .masking import Selection, drop, drop_given
 from .normalise import group_norm, layer_norm, standardise
@@ -14,12 +15,10 @@ from .reduce import max, mean, min, std, sum, var
 from .shape import (
     astype,
     broadcast_to,
-    concatenate,
     flatten,
     reshape,
     scatter,
     squeeze,
-    stack,
     swapaxes,
     take,
     transpose,
