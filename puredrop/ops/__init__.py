@@ -12,6 +12,7 @@ from .masking import Selection, drop, drop_given
 from .normalise import group_norm, layer_norm, standardise
 from .probability import cross_entropy, log_softmax, softmax
 from .reduce import max, mean, min, std, sum, var
+from .rotation import turn
 from .shape import (
     astype,
     broadcast_to,
@@ -40,6 +41,7 @@ __all__ = [
     "Selection",
     "add_rows",
     "rows",
+    "turn",
     "drop",
     "drop_given",
     "absolute",

@@ -74,7 +74,7 @@ def scaled_dot_product_attention(
     shape = _weights_shape(operation, q.shape, k.shape, v.shape)
     index = fitting_index(operation, shape, key, index, shared)
     tile = _checked_tile(operation, tile, shape, index, return_weights is not None or return_mask)
-    allowed, bias = _allowed(operation, allowed, bias, shape, q.dtype)
+    allowed, bias = checked_masks(operation, allowed, bias, shape, q.dtype)
     sight, scale = ops.Sight(allowed, causal), 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     drops = training and not (isinstance(p, float) and p == 0.0 and mask is None)
     if return_weights is None and not return_mask and _values_lead(shape, v.shape) == shape[:-2]:
@@ -232,8 +232,11 @@ def _checked_tile(operation: str, tile: Any, shape: tuple[int, ...], index: Inde
     return tile
 
 
-def _allowed(operation: str, allowed: Any, bias: Any, shape: tuple[int, ...], dtype: Any) -> tuple[Any, Any]:
-    """Where a query may attend to a key, or None for everywhere; and the finite bias, or 0."""
+def checked_masks(operation: str, allowed: Any, bias: Any, shape: tuple[int, ...], dtype: Any) -> tuple[Any, Any]:
+    """Where a query may attend to a key, or None for everywhere; and the finite bias, or 0.
+
+    Raises: TypeError for a wrong dtype; ValueError where they do not broadcast to `shape`, that of the weights.
+    """
     if allowed is not None:
         allowed = np.atleast_2d(_fitting(operation, "allowed", allowed, "b", shape))
     if bias is None:
