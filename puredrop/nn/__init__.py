@@ -2,7 +2,7 @@
 
 from . import init, learned, noise_layers, normalisation, residual, structured, weights
 from .data import Batches
-from .diagnose import Finding, diagnose
+from .diagnosis import Finding, diagnose
 from .dropout import Dropout
 from .files import load, save
 from .layers import Flatten, Linear, ReLU, Sequential, Sigmoid, Softmax, Tanh
