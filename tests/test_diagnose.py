@@ -206,6 +206,10 @@ def test_the_output_is_where_the_graph_ends(first, last, expected):
     assert found(Head(first, last).seed(0), normal(3, 4)) == expected
 
 
+def test_a_layer_alone_has_no_outputs_of_a_model():
+    assert found(nn.Dropout(0.5).seed(0), normal(3, 4)) == found(nn.Dropout(0.5).seed(0)) == []
+
+
 class Remembering(nn.Module):
     """Keeps a state of its own from call to call."""
 

@@ -37,7 +37,7 @@ def in_the_graph(trace: Trace) -> Iterator[Finding]:
             continue
         way = trace.ahead([dropped.node], untouched)
         products = {child for node in way for child in trace.children[node] if operation(child) in PRODUCTS}
-        if results & way:
+        if results & way and trace.parameters[dropped.node]:  # something was computed before it
             yield _drops_the_outputs(dropped)
         elif results & trace.ahead(products, lambda node: untouched(node) or operation(node) == "add"):
             yield from _high_rate(dropped)

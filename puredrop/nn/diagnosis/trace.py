@@ -143,7 +143,7 @@ class Trace:
 
     @cached_property
     def drops(self) -> list[Drop]:
-        """Every drop, oldest first."""
+        """Every drop, each after those that it depends on."""
         return [d for d in (_drop(node) for node in self.nodes) if d is not None]
 
     def call_of(self, node: Node) -> Call | None:
