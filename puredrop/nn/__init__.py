@@ -15,7 +15,7 @@ from . import (
 )
 from .attention import *  # noqa: F403  # each family lists its layers in its own __all__
 from .data import Batches
-from .diagnose import Finding, diagnose
+from .diagnosis import Finding, diagnose
 from .dropout import Dropout
 from .embedding import *  # noqa: F403
 from .files import load, save
