@@ -1,9 +1,23 @@
 """Layers, losses, and what trains and saves them."""
 
-from . import init, learned, noise_layers, normalisation, residual, structured, weights
+from . import (
+    attention,
+    embedding,
+    init,
+    learned,
+    noise_layers,
+    normalisation,
+    positions,
+    residual,
+    structured,
+    transformer,
+    weights,
+)
+from .attention import *  # noqa: F403  # each family lists its layers in its own __all__
 from .data import Batches
-from .diagnose import Finding, diagnose
+from .diagnosis import Finding, diagnose
 from .dropout import Dropout
+from .embedding import *  # noqa: F403
 from .files import load, save
 from .layers import (
     ELU,
@@ -20,13 +34,15 @@ from .layers import (
     Softmax,
     Tanh,
 )
-from .learned import *  # noqa: F403  # each family lists its layers in its own __all__
+from .learned import *  # noqa: F403
 from .losses import cross_entropy, mse
 from .module import Buffer, Module, Parameter, Site
 from .noise_layers import *  # noqa: F403
 from .normalisation import *  # noqa: F403
+from .positions import *  # noqa: F403
 from .residual import *  # noqa: F403
 from .structured import *  # noqa: F403
+from .transformer import *  # noqa: F403
 from .weights import *  # noqa: F403
 
 __all__ = [
@@ -62,4 +78,8 @@ __all__ = [
     *weights.__all__,
     *residual.__all__,
     *learned.__all__,
+    *embedding.__all__,
+    *positions.__all__,
+    *attention.__all__,
+    *transformer.__all__,
 ]

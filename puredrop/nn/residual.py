@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import variants
+from ..ops.heads import weights_shape
 from ..variants.door import checked_rate, one_rate
 from ..variants.gates import checked_mode
 from ..variants.schedules import Schedule
@@ -240,15 +241,21 @@ class ScaledDotProductAttention(_Rated):
         causal: bool = False,
         scale: float | None = None,
         shared: int | Sequence[int] = (),
+        tile: int | None = None,
     ) -> None:
         super().__init__(p)
-        self.causal, self.scale = causal, scale
+        self.causal, self.scale, self.tile = causal, scale, tile
         self.shared = (shared,) if isinstance(shared, int) else tuple(shared)
 
     def forward(self, q: Any, k: Any, v: Any, allowed: Any = None, bias: Any = None) -> Any:
-        options: dict[str, Any] = {"allowed": allowed, "bias": bias, "causal": self.causal, "scale": self.scale}
-        weights = (*np.broadcast_shapes(q.shape[:-2], k.shape[:-2]), q.shape[-2], k.shape[-2])
-        where = self.address(weights, self.shared)
+        options: dict[str, Any] = {
+            "allowed": allowed,
+            "bias": bias,
+            "causal": self.causal,
+            "scale": self.scale,
+            "tile": self.tile,
+        }
+        where = self.address(weights_shape(tuple(q.shape), tuple(k.shape)), self.shared)
         if where is None:
             return variants.scaled_dot_product_attention(q, k, v, training=False, **options)
         key, index = where

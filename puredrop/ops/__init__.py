@@ -3,26 +3,29 @@
 from . import methods as _methods  # noqa: F401  # binds the operators of Tensor
 from .activations import elu, gelu, leaky_relu, normal_cdf, selu, silu
 from .arithmetic import add, divide, matmul, multiply, negative, power, subtract
+from .attention import attend, self_attend
 from .dense import linear
 from .elementwise import absolute, clip, exp, expm1, log, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, where
-from .masking import drop, drop_given
+from .joining import concatenate, stack
+from .lookup import add_rows, rows
+from .masking import Selection, drop, drop_given
 from .normalise import group_norm, layer_norm, standardise
 from .probability import cross_entropy, log_softmax, softmax
 from .reduce import max, mean, min, std, sum, var
+from .rotation import turn
 from .shape import (
     astype,
     broadcast_to,
-    concatenate,
     flatten,
     reshape,
     scatter,
     squeeze,
-    stack,
     swapaxes,
     take,
     transpose,
     unsqueeze,
 )
+from .sight import Sight
 
 __all__ = [
     "add",
@@ -32,6 +35,13 @@ __all__ = [
     "negative",
     "power",
     "subtract",
+    "attend",
+    "self_attend",
+    "Sight",
+    "Selection",
+    "add_rows",
+    "rows",
+    "turn",
     "drop",
     "drop_given",
     "absolute",

@@ -83,9 +83,9 @@ def _where(backend: Any, a: Any, b: Any, *, keep: Any) -> Any:
     return backend.xp.where(keep, a, b)
 
 
-def where(keep: Any, a: Any, b: Any) -> Any:
+def where(keep: Any, a: Any, b: Any, backend: Any = None) -> Any:
     """a where keep is true, else b."""
-    return _where(a, b, keep=raw(keep))
+    return _where(a, b, keep=raw(keep), backend=backend)
 
 
 def _share_of_larger(g: Any, a: Any, b: Any) -> Any:

@@ -8,10 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from .node import Leaf, Node, thread
 from .tensor import Tensor, bare
+
+
+class Part(NamedTuple):
+    """A gradient that is g at a basic `index` and 0 elsewhere.
+
+    A rule may give one in place of an array: the walk adds it up in place, so that a tensor cut into n slices costs one
+    buffer and not n.
+    """
+
+    index: Any
+    g: Any
 
 
 def grad(y: Tensor, xs: Sequence[Tensor], gradient: Any = None, create_graph: bool = False) -> list[Any]:
@@ -84,7 +95,11 @@ def sweep(
             if node.saved is None:
                 raise RuntimeError("backward: an earlier backward pass freed this graph; compute the result again")
             for parent, d in zip(node.parents, node.gradients(g, create_graph), strict=True):
-                if parent is not None and parent.index >= oldest:
+                if parent is None or parent.index < oldest:
+                    continue
+                if isinstance(d, Part):
+                    _accumulate_part(grads, owned, parent, d)
+                else:
                     _accumulate(grads, owned, parent, d, not create_graph and node.made(d, g))
             if not create_graph and node.parents:
                 node.saved = None
@@ -109,7 +124,7 @@ def _by_age(node: Node, oldest: int, stop: set[Node]) -> list[Node]:
 
 def _accumulate(grads: dict[Node, Any], owned: set[Node], parent: Node, d: Any, made: bool) -> None:
     if d.shape != parent.shape:
-        d, made = _unbroadcast(d, parent.shape), False
+        d, made = unbroadcast(d, parent.shape), False
     if parent not in grads:
         grads[parent] = d
         if made:
@@ -120,6 +135,14 @@ def _accumulate(grads: dict[Node, Any], owned: set[Node], parent: Node, d: Any, 
         grads[parent] = grads[parent] + d
         if not isinstance(d, Tensor):
             owned.add(parent)
+
+
+def _accumulate_part(grads: dict[Node, Any], owned: set[Node], parent: Node, d: Part) -> None:
+    if parent not in owned:
+        before = grads.get(parent)
+        grads[parent] = parent.backend.xp.zeros(parent.shape, d.g.dtype) if before is None else before.copy()
+        owned.add(parent)
+    grads[parent][d.index] += d.g
 
 
 def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:
@@ -138,7 +161,7 @@ def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:
     return bare(g, y.backend, None) if create_graph and not isinstance(g, Tensor) else g
 
 
-def _unbroadcast(d: Any, shape: tuple[int, ...]) -> Any:
+def unbroadcast(d: Any, shape: tuple[int, ...]) -> Any:
     """Sum d over the axes that broadcasting added or stretched."""
     lead = len(d.shape) - len(shape)
     stretched = [i + lead for i, n in enumerate(shape) if n == 1 != d.shape[i + lead]]

@@ -15,7 +15,7 @@ from typing import Any
 from .. import backends
 from .differentiate import sweep
 from .node import Node, set_recording, thread
-from .rules import PRIMITIVES, agreed_backend, explained
+from .rules import NAMES, PRIMITIVES, agreed_backend, explained
 from .tensor import Tensor, bare
 
 Pull = Callable[[Any, Sequence[bool]], Sequence[Any]]
@@ -124,7 +124,7 @@ def fused(reference: Callable[..., Any]) -> Callable[[Callable[..., Any]], Calla
             return bare(y, backend, Node(table, parents, [saved] * len(parents), y.shape, backend))
 
         apply.reference = reference  # type: ignore[attr-defined]
-        PRIMITIVES[body.__name__] = apply
+        PRIMITIVES[body.__name__], NAMES[id(table)] = apply, body.__name__
         return apply
 
     return decorate

@@ -9,10 +9,12 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import ops, streams
+from ..ops.attention import probabilities, softmax_where
+from ..ops.heads import product, weights_shape
 from ..random import Index, Keys
 from ..tensor import raw
-from .bernoulli_map import bernoulli_map, inverted_scale
-from .door import checked_array, checked_key, checked_rate, fitting_index, one_rate, unchanged
+from .bernoulli_map import bernoulli_map, inverted_scale, selection
+from .door import checked_array, checked_key, checked_rate, fitting_index, one_rate, unchanged, whole_number
 from .gates import checked_same_dtype, spread_keys
 from .noise import keep_array
 
@@ -34,6 +36,7 @@ def scaled_dot_product_attention(
     mask: Any = None,
     training: bool = True,
     index: Index | None = None,
+    tile: int | None = None,
     return_weights: Literal["before", "after"] | None = None,
     return_mask: bool = False,
     backend: Any = None,
@@ -70,14 +73,19 @@ def scaled_dot_product_attention(
         raise ValueError(f"{operation}: return_weights must be None, 'before' or 'after', got {return_weights!r}")
     shape = _weights_shape(operation, q.shape, k.shape, v.shape)
     index = fitting_index(operation, shape, key, index, shared)
-    allowed, bias = _allowed(operation, allowed, bias, causal, shape)
-    if allowed is not None:
-        seen = allowed.any(axis=-2)[..., None]  # (..., S, 1)
-        q, k, v = _only(q, allowed.any(axis=-1)[..., None]), _only(k, seen), _only(v, seen)
-    logits = ops.matmul(q, ops.swapaxes(k, a=-1, b=-2)) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
-    before = weights = _softmax(logits if bias is None else logits + bias, allowed)  # (..., T, S)
-    keep = None
-    if training and not (isinstance(p, float) and p == 0.0 and mask is None):
+    tile = _checked_tile(operation, tile, shape, index, return_weights is not None or return_mask)
+    allowed, bias = checked_masks(operation, allowed, bias, shape, q.dtype)
+    sight, scale = ops.Sight(allowed, causal), 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    drops = training and not (isinstance(p, float) and p == 0.0 and mask is None)
+    if return_weights is None and not return_mask and _values_lead(shape, v.shape) == shape[:-2]:
+        drop = None
+        if drops:
+            like = np.broadcast_to(q.dtype.type(1), shape)
+            drop = selection(operation, like, p, index, key=key, mask=mask, scale=inverted_scale(p))
+        return ops.attend(q, k, v, bias, sight=sight, scale=scale, drop=drop, tile=tile, backend=backend)
+    before, v = probabilities(q, k, v, bias, sight=sight, scale=scale, backend=backend)
+    weights, keep = before, None
+    if drops:
         drop = bernoulli_map(
             operation,
             weights,
@@ -90,7 +98,7 @@ def scaled_dot_product_attention(
             backend=backend,
         )
         weights, keep = drop if return_mask else (drop, None)
-    y = ops.matmul(weights, v)
+    y = product(weights, v)
     extra = () if return_weights is None else ((before if return_weights == "before" else weights),)
     if return_mask:
         extra = (*extra, np.ones(shape, np.bool_) if keep is None else keep)
@@ -146,7 +154,7 @@ def drop_key(
         kept = present & spread_keys(keep, logits.shape, key, index)
         if all_dropped == "keep":
             kept = np.where(kept.any(axis=-1, keepdims=True), kept, present)
-    y = _softmax(logits, kept)
+    y = softmax_where(kept, logits)
     return (y, keep) if return_mask else y
 
 
@@ -193,50 +201,51 @@ def drop_head(
     return (y, keep) if return_mask else y
 
 
-def _only(x: Any, used: Any) -> Any:
-    """x with zeros in the rows that are not used: a product with a zero weight would let a NaN through."""
-    return x if used.all() else ops.where(used, x, 0.0)
-
-
-def _softmax(logits: Any, allowed: Any) -> Any:
-    """Softmax over those allowed, zeros elsewhere; zeros for a row without any."""
-    if logits.shape[-1] == 0:
-        return logits
-    if allowed is None:
-        return ops.softmax(logits)
-    nowhere = np.where(allowed.any(axis=-1, keepdims=True), -np.inf, 0.0).astype(logits.dtype)  # no row is all -inf
-    return ops.where(allowed, ops.softmax(ops.where(allowed, logits, nowhere)), 0.0)
-
-
 def _weights_shape(operation: str, q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...]) -> tuple[int, ...]:
     given = f"got q {q}, k {k}, v {v}"
     if min(len(q), len(k), len(v)) < 2 or q[-1] != k[-1] or k[-2] != v[-2] or q[-1] == 0:
         raise ValueError(f"{operation}: expected q (..., T, D), k (..., S, D), v (..., S, E), D > 0; {given}")
     try:
-        np.broadcast_shapes(batch := np.broadcast_shapes(q[:-2], k[:-2]), v[:-2])
+        shape = weights_shape(q, k)
+        _values_lead(shape, v)
     except ValueError:
-        raise ValueError(f"{operation}: the leading axes must agree or be 1; {given}") from None
-    return (*batch, q[-2], k[-2])
+        raise ValueError(
+            f"{operation}: the leading axes must agree or be 1 (heads, axis -3: divide those of q); {given}"
+        ) from None
+    return shape
 
 
-def _allowed(operation: str, allowed: Any, bias: Any, causal: bool, shape: tuple[int, ...]) -> tuple[Any, Any]:
-    """Where a query may attend to a key, of the shape of the weights, or None for everywhere; and the finite bias."""
-    parts = []
+def _values_lead(weights: tuple[int, ...], v: tuple[int, ...]) -> tuple[int, ...]:
+    """The leading axes of the weights times v."""
+    return weights_shape(weights, (*v[:-2], 0, weights[-1]))[:-2]
+
+
+def _checked_tile(operation: str, tile: Any, shape: tuple[int, ...], index: Index, whole: bool) -> int | None:
+    """The size of a tile, or None for all weights at once."""
+    if tile is None:
+        return None
+    tile = whole_number(operation, "tile", tile, 1)
+    if whole:
+        raise ValueError(f"{operation}: weights and masks exist tile by tile only, so they cannot be returned")
+    if shape[-2:] != index.shape[-2:]:
+        raise ValueError(f"{operation}: several keys beside a tile need an axis of their own in front of the queries")
+    return tile
+
+
+def checked_masks(operation: str, allowed: Any, bias: Any, shape: tuple[int, ...], dtype: Any) -> tuple[Any, Any]:
+    """Where a query may attend to a key, or None for everywhere; and the finite bias, or 0.
+
+    Raises: TypeError for a wrong dtype; ValueError where they do not broadcast to `shape`, that of the weights.
+    """
     if allowed is not None:
-        parts.append(_fitting(operation, "allowed", allowed, "b", shape))
-    if causal:
-        parts.append(np.tri(*shape[-2:], dtype=np.bool_))  # (T, S)
-    if bias is not None:
-        blocked = _fitting(operation, "bias", bias, "f", shape) == -np.inf
-        if blocked.any():
-            parts.append(~blocked)
-            bias = ops.where(blocked, 0.0, bias)
-    if not parts:
-        return None, bias
-    together = np.broadcast_to(parts[0], shape)
-    for part in parts[1:]:
-        together = together & part
-    return together, bias
+        allowed = np.atleast_2d(_fitting(operation, "allowed", allowed, "b", shape))
+    if bias is None:
+        return allowed, 0.0
+    blocked = np.atleast_2d(_fitting(operation, "bias", bias, "f", shape) == -np.inf)
+    bias = ops.astype(bias if hasattr(bias, "dtype") else np.asarray(bias), dtype=dtype)
+    if not blocked.any():
+        return allowed, bias
+    return ~blocked if allowed is None else allowed & ~blocked, ops.where(blocked, 0.0, bias)
 
 
 def _fitting(operation: str, name: str, given: Any, kind: str, shape: tuple[int, ...]) -> Any:

@@ -56,6 +56,22 @@ def bernoulli_map(
     return y, mask_of(x, draw, backend) if answer is None else np.broadcast_to(keep, x.shape)
 
 
+def selection(
+    operation: str, like: Any, p: Any, index: Index, *, key: Keys | None, mask: Any = None, scale: Any = 1.0
+) -> ops.Selection:
+    """The map of a checked p as a value, for an array of the shape and dtype of `like`; asks the source in force."""
+    if mask is not None:
+        return ops.Selection(scale, keep=streams.checked_mask(mask, like.shape), source=streams.Given(()))
+    draw = Draw(key, index, threshold(p))  # type: ignore[arg-type]  # without a key, a source must answer
+    answer = streams.answered(like, draw, p)
+    if answer is not None:
+        source, keep = answer
+        return ops.Selection(scale, keep=keep, source=source)
+    if key is None:
+        raise ValueError(f"{operation}: nothing to draw with; give key=Key(seed), or mask=")
+    return ops.Selection(scale, draw)
+
+
 def mask_of(x: Any, draw: Draw, backend: Any) -> Any:
     """The mask of a native draw, in the shape of x."""
     keep = backends.get(x.backend if isinstance(x, Tensor) else backend).keep(*draw)

@@ -59,8 +59,7 @@ def embedding_dropout(
     v, d = weight.shape
     ids = checked_ids(name, ids, v)
     if mask is not None or not training or p == 0:
-        rows = ops.take(weight, index=ids.reshape(-1), backend=backend)  # (n, D)
-        y = ops.reshape(rows, shape=(*ids.shape, d), backend=backend)
+        y = ops.rows(weight, ids=ids, backend=backend)  # (*ids.shape, D)
         keep = np.broadcast_to(True if mask is None else streams.checked_mask(mask, (*ids.shape, 1)), (*ids.shape, 1))
         if mask is not None and training:
             y = bernoulli_map(name, y, p, key=None, mask=keep, scale=inverted_scale(p), backend=backend)
@@ -68,16 +67,17 @@ def embedding_dropout(
     # Each word is decided once, also by a source that knows nothing of equal element numbers.
     words, place = np.unique(ids, return_inverse=True)  # (U,)
     place = place.reshape(-1)  # (n,)
-    rows = ops.take(weight, index=words, backend=backend)  # (U, D)
+    rows = ops.rows(weight, ids=words, backend=backend)  # (U, D)
     if isinstance(key, tuple):
         place = place + len(words) * _group(name, ids, len(key))
         rows = ops.broadcast_to(rows, shape=(len(key), *rows.shape), backend=backend)
     index = Index.whole((v, d), shared=1)[words]
-    rows, keep = bernoulli_map(
-        name, rows, p, key=key, index=index, scale=inverted_scale(p), return_mask=True, backend=backend
+    rows = bernoulli_map(
+        name, rows, p, key=key, index=index, scale=inverted_scale(p), return_mask=return_mask, backend=backend
     )
-    y = ops.take(ops.reshape(rows, shape=(-1, d), backend=backend), index=place, backend=backend)  # (n, D)
-    y = ops.reshape(y, shape=(*ids.shape, d), backend=backend)
+    rows, keep = rows if return_mask else (rows, None)
+    rows = ops.reshape(rows, shape=(-1, d), backend=backend)
+    y = ops.rows(rows, ids=place.reshape(ids.shape), backend=backend)  # (*ids.shape, D)
     return (y, keep.reshape(-1, d)[place, :1].reshape(*ids.shape, 1)) if return_mask else y
 
 

@@ -85,10 +85,25 @@ class Noise:
 
     @contextmanager
     def in_place_of_pytorchs(self) -> Iterator[None]:
-        """Inside, `torch.nn.functional.dropout`, and with it the layers that call it, use these draws."""
+        """Inside, PyTorch's functions `dropout` and `scaled_dot_product_attention` use these draws.
+
+        So do the layers that call them. PyTorch's attention drops in compiled code; it is written out here.
+        """
 
         def dropout(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
             return self.dropout(x, p) if training and p > 0 else x
 
-        with patch("torch.nn.functional.dropout", dropout):
+        def attention(
+            q: Any, k: Any, v: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False
+        ) -> Any:
+            logits = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5  # (..., T, S)
+            if is_causal:
+                attn_mask = self._torch.ones(logits.shape[-2:], dtype=self._torch.bool).tril()
+            if attn_mask is not None and attn_mask.dtype == self._torch.bool:
+                attn_mask = self._torch.where(attn_mask, 0.0, -np.inf)
+            weights = (logits if attn_mask is None else logits + attn_mask).softmax(-1)
+            return dropout(weights, dropout_p) @ v
+
+        functional = "torch.nn.functional"
+        with patch(f"{functional}.dropout", dropout), patch(f"{functional}.scaled_dot_product_attention", attention):
             yield
