@@ -1,6 +1,19 @@
 """Layers, losses, and what trains and saves them."""
 
-from . import init, learned, noise_layers, residual, structured, weights
+from . import (
+    cells,
+    init,
+    learned,
+    noise_layers,
+    packing,
+    recurrent,
+    recurrent_dropout,
+    recurrent_state,
+    residual,
+    structured,
+    weights,
+)
+from .cells import *  # noqa: F403
 from .data import Batches
 from .diagnose import Finding, diagnose
 from .dropout import Dropout
@@ -10,6 +23,10 @@ from .learned import *  # noqa: F403  # each family lists its layers in its own 
 from .losses import cross_entropy, mse
 from .module import Module, Parameter, Site
 from .noise_layers import *  # noqa: F403
+from .packing import *  # noqa: F403
+from .recurrent import *  # noqa: F403
+from .recurrent_dropout import *  # noqa: F403
+from .recurrent_state import *  # noqa: F403
 from .residual import *  # noqa: F403
 from .structured import *  # noqa: F403
 from .weights import *  # noqa: F403
@@ -39,4 +56,9 @@ __all__ = [
     *weights.__all__,
     *residual.__all__,
     *learned.__all__,
+    *cells.__all__,
+    *recurrent.__all__,
+    *recurrent_dropout.__all__,
+    *recurrent_state.__all__,
+    *packing.__all__,
 ]

@@ -7,6 +7,7 @@ from .elementwise import absolute, clip, exp, log, maximum, minimum, relu, sigmo
 from .joining import concatenate, stack
 from .masking import drop, drop_given
 from .probability import cross_entropy, log_softmax, softmax
+from .recurrent import lstm_sequence
 from .reduce import max, mean, min, std, sum, var
 from .shape import (
     astype,
@@ -44,6 +45,7 @@ __all__ = [
     "tanh",
     "where",
     "linear",
+    "lstm_sequence",
     "max",
     "mean",
     "min",
