@@ -90,6 +90,14 @@ class Detached(nn.Linear):
         return x @ self.weight.detach().T + self.bias
 
 
+@pytest.mark.parametrize("sides", [(4, 3), (40, 30)])
+def test_finite_differences_see_what_is_wrong(sides):
+    """By every number, and in random directions."""
+    wrong = replace(CASES[0], make=lambda: Detached(*sides), inputs=lambda: (normal(2, sides[0]),))
+    with pytest.raises(AssertionError):
+        test_derivatives_are_those_of_finite_differences(wrong)
+
+
 @pytest.mark.parametrize(
     ("layer", "failing"),
     [(Off, {"forward", "200 steps"}), (Detached, {"parameter gradient", "200 steps", "float32"})],
