@@ -8,7 +8,7 @@ the keys along.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -30,7 +30,7 @@ BEHIND_THE_LAYER = ("output", "between")
 MIXED_IN_EVALUATION = ("memory", "zoneout", "zoneout_memory")  # evaluation is their expectation; the others' is x
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RecurrentDropout:
     """What one recurrent layer drops. Every rate is a number or a schedule, and 0 where nothing is said.
 
@@ -53,8 +53,8 @@ class RecurrentDropout:
     Raises: TypeError, ValueError for a rate that is none, for `update` beside `memory`, and for a `tied` or
         `update_locked` that speaks of masks that are not there.
 
-    >>> RecurrentDropout(input=0.25, state=0.25).tied
-    True
+    >>> RecurrentDropout(input=0.25, state=0.25, tied=False)
+    RecurrentDropout(input=0.25, state=0.25, tied=False)
     """
 
     input: Rate = 0.0
@@ -82,6 +82,10 @@ class RecurrentDropout:
             raise ValueError("RecurrentDropout: tied=False needs masks to untie; give input, state or both a rate")
         if self.update_locked and not self.update:
             raise ValueError("RecurrentDropout: update_locked=True needs a rate for update")
+
+    def __repr__(self) -> str:
+        said = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default]
+        return f"RecurrentDropout({', '.join(said)})"
 
     def check(self, layer: str, gates: int, has_memory: bool, is_cell: bool = False) -> None:
         """Raise ValueError for what a layer of that kind cannot drop."""

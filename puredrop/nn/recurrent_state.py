@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ..backends import Backend
 from ..random import Keys
 from ..tensor import Tensor
 from ..tensor.tensor import bare
@@ -39,6 +40,10 @@ class HiddenState(Tensor):
     def detach(self) -> Tensor:
         """The same state outside the graph: truncated backpropagation. The masks go on."""
         return self.of(super().detach(), self.carried)
+
+    def to(self, backend: str | Backend) -> Tensor:
+        """The same state on another backend, outside the graph. The masks go on: they are the same on every backend."""
+        return self.of(super().to(backend), self.carried)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuilt, (self.data, self.backend, self.requires_grad, self.carried)
