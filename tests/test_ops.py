@@ -26,6 +26,10 @@ def positive(*shape):
     return 0.5 + R.random(shape)
 
 
+LSTM = [normal(3, 2, 2), normal(2, 3), normal(2, 3), normal(12, 2), normal(12, 3), normal(12)]
+UNITS = R.random((2, 3)) > 0.4
+
+
 # name of the primitive -> (function, inputs): at least one case for each primitive, several where shapes matter
 CASES = {
     "add": [(lambda a, b: a + b, [normal(3, 4), normal(4)]), (lambda a: 2 + a, [normal(3)])],
@@ -106,6 +110,13 @@ CASES = {
         (lambda x, w, b: ops.linear(x, w, b), [normal(3, 4), normal(2, 4), normal(2)]),
         (lambda x, w: ops.linear(x, w, 0.0), [normal(2, 3, 4), normal(5, 4)]),
     ],
+    "lstm_sequence": [
+        (lambda *a: ops.lstm_sequence(*a), LSTM),
+        (lambda *a: ops.lstm_sequence(*a, reverse=True), LSTM),
+        (lambda *a: ops.lstm_sequence(*a, keep=UNITS, scale=1.7), LSTM),
+        (lambda *a: ops.lstm_sequence(*a, keep=UNITS, scale=1.7, reverse=True), LSTM),
+        (lambda x, h, w: ops.lstm_sequence(x, h, h, w, w, 0.0), [normal(3, 2, 3), normal(2, 3), normal(12, 3)]),
+    ],
     "drop": [
         (lambda x: ops.drop(x * x, 0.0, draw=DRAW, scale=1.7), [normal(3, 4)]),
         (lambda x, v: ops.drop(x * v, v * v, draw=DRAW, scale=0.7, shift=0.3), [normal(3, 4), normal(4)]),
@@ -137,6 +148,7 @@ PLAIN = (
     "linear",
     "drop",
     "drop_given",
+    "lstm_sequence",
     "maximum",
     "_where",
 )
@@ -228,6 +240,12 @@ def test_a_slice_s_gradient_never_goes_into_an_array_of_somebody_else():
     (ops.concatenate([y[1:], y[:1]]) + ops.add(y, 0.0)).backward(g)  # y receives g itself first, then slices
     assert np.array_equal(x.grad, np.full((3, 2), 2.0))
     assert np.array_equal(g, np.ones((3, 2)))
+
+
+@pytest.mark.parametrize("options", [{}, {"reverse": True}, {"keep": UNITS, "scale": 1.7}])
+def test_the_fused_lstm_is_its_reference(options):
+    composed = ops.lstm_sequence.reference(*LSTM, **options)
+    np.testing.assert_allclose(ops.lstm_sequence(*LSTM, **options), composed, rtol=1e-13, atol=1e-15)
 
 
 def test_joining_keeps_signs_and_names_what_does_not_fit():

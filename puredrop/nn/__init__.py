@@ -2,18 +2,24 @@
 
 from . import (
     attention,
+    cells,
     embedding,
     init,
     learned,
     noise_layers,
     normalisation,
+    packing,
     positions,
+    recurrent,
+    recurrent_dropout,
+    recurrent_state,
     residual,
     structured,
     transformer,
     weights,
 )
 from .attention import *  # noqa: F403  # each family lists its layers in its own __all__
+from .cells import *  # noqa: F403
 from .data import Batches
 from .diagnosis import Finding, diagnose
 from .dropout import Dropout
@@ -40,6 +46,10 @@ from .module import Buffer, Module, Parameter, Site
 from .noise_layers import *  # noqa: F403
 from .normalisation import *  # noqa: F403
 from .positions import *  # noqa: F403
+from .packing import *  # noqa: F403
+from .recurrent import *  # noqa: F403
+from .recurrent_dropout import *  # noqa: F403
+from .recurrent_state import *  # noqa: F403
 from .residual import *  # noqa: F403
 from .structured import *  # noqa: F403
 from .transformer import *  # noqa: F403
@@ -82,4 +92,9 @@ __all__ = [
     *positions.__all__,
     *attention.__all__,
     *transformer.__all__,
+    *cells.__all__,
+    *recurrent.__all__,
+    *recurrent_dropout.__all__,
+    *recurrent_state.__all__,
+    *packing.__all__,
 ]

@@ -11,6 +11,7 @@ from .lookup import add_rows, rows
 from .masking import Selection, drop, drop_given
 from .normalise import group_norm, layer_norm, standardise
 from .probability import cross_entropy, log_softmax, softmax
+from .recurrent import lstm_sequence
 from .reduce import max, mean, min, std, sum, var
 from .rotation import turn
 from .shape import (
@@ -64,6 +65,7 @@ __all__ = [
     "selu",
     "silu",
     "linear",
+    "lstm_sequence",
     "max",
     "mean",
     "min",
