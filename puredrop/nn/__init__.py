@@ -45,8 +45,8 @@ from .losses import cross_entropy, mse
 from .module import Buffer, Module, Parameter, Site
 from .noise_layers import *  # noqa: F403
 from .normalisation import *  # noqa: F403
-from .positions import *  # noqa: F403
 from .packing import *  # noqa: F403
+from .positions import *  # noqa: F403
 from .recurrent import *  # noqa: F403
 from .recurrent_dropout import *  # noqa: F403
 from .recurrent_state import *  # noqa: F403
