@@ -1,6 +1,7 @@
 """Layers, losses, and what trains and saves them."""
 
-from . import init, learned, noise_layers, normalisation, residual, structured, weights
+from . import convolution, init, learned, noise_layers, normalisation, pooling, residual, structured, weights
+from .convolution import *  # noqa: F403  # each family lists its layers in its own __all__
 from .data import Batches
 from .diagnose import Finding, diagnose
 from .dropout import Dropout
@@ -20,11 +21,12 @@ from .layers import (
     Softmax,
     Tanh,
 )
-from .learned import *  # noqa: F403  # each family lists its layers in its own __all__
+from .learned import *  # noqa: F403
 from .losses import cross_entropy, mse
 from .module import Buffer, Module, Parameter, Site
 from .noise_layers import *  # noqa: F403
 from .normalisation import *  # noqa: F403
+from .pooling import *  # noqa: F403
 from .residual import *  # noqa: F403
 from .structured import *  # noqa: F403
 from .weights import *  # noqa: F403
@@ -58,6 +60,8 @@ __all__ = [
     "save",
     *noise_layers.__all__,
     *normalisation.__all__,
+    *convolution.__all__,
+    *pooling.__all__,
     *structured.__all__,
     *weights.__all__,
     *residual.__all__,

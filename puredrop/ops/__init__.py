@@ -3,10 +3,12 @@
 from . import methods as _methods  # noqa: F401  # binds the operators of Tensor
 from .activations import elu, gelu, leaky_relu, normal_cdf, selu, silu
 from .arithmetic import add, divide, matmul, multiply, negative, power, subtract
+from .convolution import convolution, transposed_convolution
 from .dense import linear
 from .elementwise import absolute, clip, exp, expm1, log, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, where
 from .masking import drop, drop_given
 from .normalise import group_norm, layer_norm, standardise
+from .pooling import adaptive_avg_pool, adaptive_max_pool, avg_pool, max_pool
 from .probability import cross_entropy, log_softmax, softmax
 from .reduce import max, mean, min, std, sum, var
 from .shape import (
@@ -54,6 +56,12 @@ __all__ = [
     "selu",
     "silu",
     "linear",
+    "convolution",
+    "transposed_convolution",
+    "adaptive_avg_pool",
+    "adaptive_max_pool",
+    "avg_pool",
+    "max_pool",
     "max",
     "mean",
     "min",
