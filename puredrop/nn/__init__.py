@@ -3,7 +3,7 @@
 from . import convolution, init, learned, noise_layers, normalisation, pooling, residual, structured, weights
 from .convolution import *  # noqa: F403  # each family lists its layers in its own __all__
 from .data import Batches
-from .diagnose import Finding, diagnose
+from .diagnosis import Finding, diagnose
 from .dropout import Dropout
 from .files import load, save
 from .layers import (

@@ -5,17 +5,36 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..tensor import Tensor, primitive, raw
 from .elementwise import sqrt
-from .reduce import mean
+from .reduce import mean, var
 from .shape import reshape
 
 
+@primitive(x=lambda g, x, y, deviation, axes, eps: _gradient(g, x, y, deviation, axes, eps))
+def _standardise(backend: Any, x: Any, *, average: Any, deviation: Any, axes: Any, eps: float) -> Any:
+    """(x - average) / deviation, which are those of x itself over `axes`."""
+    y = x - average
+    y /= deviation
+    return y
+
+
+def _gradient(g: Any, x: Any, y: Any, deviation: Any, axes: tuple[int, ...], eps: float) -> Any:
+    """(g - mean(g) - y mean(g y)) / deviation: x moves its own mean and deviation."""
+    if isinstance(x, Tensor):  # to be differentiated in turn: the deviation by x too
+        deviation = sqrt(var(x, axes, keepdims=True) + eps)
+    return (g - mean(g, axes, keepdims=True) - y * mean(g * y, axes, keepdims=True)) / deviation
+
+
 def standardise(x: Any, axes: tuple[int, ...], eps: float = 1e-5) -> tuple[Any, Any, Any]:
-    """(x - mean) / sqrt(variance + eps) over `axes`; and the mean and the variance, with axes of size 1."""
-    average = mean(x, axes, keepdims=True)
-    d = x - average
-    variance = mean(d * d, axes, keepdims=True)
-    return d / sqrt(variance + eps), average, variance  # a quotient: a product by the reciprocal rounds twice
+    """(x - mean) / sqrt(variance + eps) over `axes`; and the arrays of mean and variance, with axes of size 1."""
+    values = raw(x)
+    average = mean(values, axes, keepdims=True)
+    d = values - average
+    d *= d
+    variance = mean(d, axes, keepdims=True)
+    y = _standardise(x, average=average, deviation=(variance + eps) ** 0.5, axes=axes, eps=eps)
+    return y, average, variance
 
 
 def layer_norm(x: Any, weight: Any = 1.0, bias: Any = 0.0, eps: float = 1e-5, dims: int = 1) -> Any:
