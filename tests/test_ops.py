@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from puredrop import Key, Tensor, backends, grad, gradcheck, ops
+from puredrop.ops import pooling
+from puredrop.ops.convolution import correlate
 from puredrop.ops.weights import straight_through
+from puredrop.ops.windows import window_of
 from puredrop.random import Draw, Index, threshold
 from puredrop.streams import Given
 from puredrop.tensor import PRIMITIVES
@@ -15,6 +18,9 @@ R = np.random.default_rng(0)
 LABELS = np.array([0, 2, 3])
 KEEP = R.random((3, 4)) > 0.4
 FACTORS = np.float32([[0.5], [-1.0], [0.0]])
+WINDOW = window_of("test", axes=1, kernel=2)
+MAP = R.standard_normal((2, 1, 4))
+LARGEST = ops.max_pool(MAP, 2, stride=1)
 DRAW = Draw(Key(3), Index.whole((3, 4)), threshold(0.4))
 
 
@@ -116,6 +122,37 @@ CASES = {
         (lambda *a: ops.lstm_sequence(*a, keep=UNITS, scale=1.7), LSTM),
         (lambda *a: ops.lstm_sequence(*a, keep=UNITS, scale=1.7, reverse=True), LSTM),
         (lambda x, h, w: ops.lstm_sequence(x, h, h, w, w, 0.0), [normal(3, 2, 3), normal(2, 3), normal(12, 3)]),
+    ],
+    "convolve": [
+        (lambda x, w: ops.convolution(x, w, stride=2, padding=1, groups=2), [normal(2, 2, 6), normal(4, 1, 3)]),
+        (lambda x, w, b: ops.convolution(x, w, b), [normal(2, 2, 3, 4), normal(1, 2, 2, 3), normal(1)]),
+    ],
+    "spread": [
+        (
+            lambda x, w: ops.transposed_convolution(x, w, stride=2, padding=1, output_padding=1, groups=2),
+            [normal(2, 2, 3), normal(2, 1, 3)],
+        ),
+        (lambda x, w: ops.transposed_convolution(x, w, stride=2), [normal(1, 2, 2, 2), normal(2, 1, 2, 2)]),
+    ],
+    "correlate": [
+        (lambda y, x: correlate(y, x, shape=(2, 3, 2), window=WINDOW, groups=1), [normal(2, 2, 3), normal(2, 3, 4)])
+    ],
+    "largest": [
+        (lambda x: ops.max_pool(x * x, (2, 3), stride=1), [normal(2, 1, 3, 4)]),
+        (lambda x: ops.max_pool(x * x, 2, padding=1), [normal(2, 1, 5)]),
+    ],
+    "to_largest": [(lambda g: pooling.to_largest(g * g, inputs=MAP, maxima=LARGEST, window=WINDOW), [normal(2, 1, 3)])],
+    "from_largest": [
+        (lambda x: pooling.from_largest(x * x, inputs=MAP, maxima=LARGEST, window=WINDOW), [normal(2, 1, 4)])
+    ],
+    "window_sum": [
+        (lambda x: ops.avg_pool(x * x, (2, 3), stride=1), [normal(2, 1, 3, 4)]),
+        (lambda x: ops.avg_pool(x * x, 2, padding=1, count_include_pad=False), [normal(2, 1, 5)]),
+        (lambda x: ops.adaptive_avg_pool(x * x, (2, 3)), [normal(2, 1, 4, 4)]),
+        (lambda x: ops.adaptive_max_pool(x * x, (2, 3)), [normal(2, 1, 4, 4)]),
+    ],
+    "window_spread": [
+        (lambda g: pooling.window_spread(g * g, shape=(2, 1, 4), window=WINDOW), [normal(2, 1, 3)]),
     ],
     "drop": [
         (lambda x: ops.drop(x * x, 0.0, draw=DRAW, scale=1.7), [normal(3, 4)]),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn, ops, optim
+from .. import nn, optim
 from .environment import environment
 from .report import machine, remarks, spread_text, versions
 from .timing import Call, interleaved, one_thread, spread

@@ -3,12 +3,14 @@
 from . import (
     attention,
     cells,
+    convolution,
     embedding,
     init,
     learned,
     noise_layers,
     normalisation,
     packing,
+    pooling,
     positions,
     recurrent,
     recurrent_dropout,
@@ -20,6 +22,7 @@ from . import (
 )
 from .attention import *  # noqa: F403  # each family lists its layers in its own __all__
 from .cells import *  # noqa: F403
+from .convolution import *  # noqa: F403
 from .data import Batches
 from .diagnosis import Finding, diagnose
 from .dropout import Dropout
@@ -46,6 +49,7 @@ from .module import Buffer, Module, Parameter, Site
 from .noise_layers import *  # noqa: F403
 from .normalisation import *  # noqa: F403
 from .packing import *  # noqa: F403
+from .pooling import *  # noqa: F403
 from .positions import *  # noqa: F403
 from .recurrent import *  # noqa: F403
 from .recurrent_dropout import *  # noqa: F403
@@ -84,6 +88,8 @@ __all__ = [
     "save",
     *noise_layers.__all__,
     *normalisation.__all__,
+    *convolution.__all__,
+    *pooling.__all__,
     *structured.__all__,
     *weights.__all__,
     *residual.__all__,

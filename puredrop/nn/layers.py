@@ -32,7 +32,7 @@ class Sequential(Module):
         return x
 
     def __iter__(self) -> Iterator[Module]:
-        return (self[i] for i in range(len(self)))
+        return iter([layer for name, layer in vars(self).items() if name.isdigit()])
 
     def __len__(self) -> int:
         return sum(name.isdigit() for name in vars(self))

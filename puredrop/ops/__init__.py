@@ -4,12 +4,14 @@ from . import methods as _methods  # noqa: F401  # binds the operators of Tensor
 from .activations import elu, gelu, leaky_relu, normal_cdf, selu, silu
 from .arithmetic import add, divide, matmul, multiply, negative, power, subtract
 from .attention import attend, self_attend
+from .convolution import convolution, transposed_convolution
 from .dense import linear
 from .elementwise import absolute, clip, exp, expm1, log, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, where
 from .joining import concatenate, stack
 from .lookup import add_rows, rows
 from .masking import Selection, drop, drop_given
 from .normalise import group_norm, layer_norm, standardise
+from .pooling import adaptive_avg_pool, adaptive_max_pool, avg_pool, max_pool
 from .probability import cross_entropy, log_softmax, softmax
 from .recurrent import lstm_sequence
 from .reduce import max, mean, min, std, sum, var
@@ -66,6 +68,12 @@ __all__ = [
     "silu",
     "linear",
     "lstm_sequence",
+    "convolution",
+    "transposed_convolution",
+    "adaptive_avg_pool",
+    "adaptive_max_pool",
+    "avg_pool",
+    "max_pool",
     "max",
     "mean",
     "min",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from .. import ops, streams
+from ..ops.pooling import picked, positions
+from ..ops.windows import window_of
 from ..random import Index, Keys
 from ..tensor import Tensor, raw
 from .bernoulli_map import bernoulli_map
@@ -147,21 +148,14 @@ def _expected_largest(flat: Any, a: Any, windows: Any, p: float, backend: Any) -
     weights = (1 - p) * p ** np.arange(n - 1.0, -1.0, -1.0)  # (n,)
     used = weights > 0  # at p = 1 none: nothing times infinity is left out
     order = np.argsort(a, axis=-1, kind="stable")[..., used]  # (N, C, places, used)
-    elements = _taken(flat, np.arange(len(windows))[:, None], windows, order, backend)
+    elements = picked(flat, windows, order, backend)
     return ops.sum(ops.multiply(elements, weights[used].astype(a.dtype), backend=backend), axis=-1, backend=backend)
 
 
 def _chosen(flat: Any, windows: Any, place: Any, any_left: Any, operation: str, backend: Any) -> Any:
     """Element `place` of each window, 0 where there is none to choose. (N, C, places)"""
-    y = _taken(flat, np.arange(len(windows)), windows, place, backend)
+    y = picked(flat, windows, place, backend)
     return bernoulli_map(operation, y, 0.0, key=None, mask=any_left, backend=backend)
-
-
-def _taken(flat: Any, row: Any, windows: Any, place: Any, backend: Any) -> Any:
-    """The elements at `place` in their windows: both index the axis of positions of `flat`. Like place."""
-    rest = (1,) * (place.ndim - 2)
-    n, c = (np.arange(m).reshape(m, *((1,) if axis == 0 else ()), *rest) for axis, m in enumerate(place.shape[:2]))
-    return ops.take(flat, index=(n, c, windows[row, place]), backend=backend)
 
 
 def pooled_shape(
@@ -183,18 +177,5 @@ def _windows_of(operation: str, x: Any, size: Any, stride: Any, spatial_dims: in
     out = pooled_shape(operation, x.shape, size, stride, spatial_dims)
     if (raw(x) < 0).any():
         raise ValueError(f"{operation}: x must not be negative; put the pooling after a relu")
-    window = block_of(operation, "size", size, spatial_dims)
-    step = window if stride is None else block_of(operation, "stride", stride, spatial_dims)
-    return out, _windows(x.shape[2:], window, step, out[2:])
-
-
-@lru_cache(maxsize=64)
-def _windows(
-    size: tuple[int, ...], window: tuple[int, ...], step: tuple[int, ...], places: tuple[int, ...]
-) -> np.ndarray:
-    """Positions in a flat map. (places, elements of a window)"""
-    total = np.zeros((1, 1), np.int64)
-    for n, b, s, count in zip(size, window, step, places, strict=True):
-        along = np.arange(count)[:, None] * s + np.arange(b)  # (places on this axis, elements on this axis)
-        total = (total[:, None, :, None] * n + along[None, :, None, :]).reshape(len(total) * count, -1)
-    return total
+    window = window_of(operation, spatial_dims, size, size if stride is None else stride)
+    return out, positions(x.shape[2:], window)
