@@ -31,6 +31,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command", dest="command")
 
     demo = commands.add_parser("demo", help="train on real digits, compare with and without dropout, write a report")
+    demo.add_argument(
+        "--model", choices=("mlp", "cnn", "lstm", "transformer"), help="compare all dropouts of this model"
+    )
+    demo.add_argument("--data", metavar="FOLDER", help="MNIST for mlp and cnn, as IDX files or NPZ")
+    demo.add_argument("--text", metavar="FILE", help="what lstm and transformer learn to write")
     demo.add_argument("--report", default="report", metavar="FOLDER", help="where index.html goes (default: report)")
     demo.add_argument("--seed", type=int, default=0)
     demo.add_argument("--epochs", type=int, help="fewer for a quick look")
@@ -64,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
 def _demo(args: argparse.Namespace) -> int:
     from . import bench, conformance, demo
 
+    if args.model:
+        demo.run_model(args.model, args.report, args.seed, args.epochs, args.data, args.text)
+        return 0
     if args.pictures:
         _require_folder(Path(args.pictures))
     result = demo.run(

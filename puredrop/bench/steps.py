@@ -38,7 +38,15 @@ def lenet(torch: Any) -> Step:
     """LeNet on 64 images of 28 x 28, dropout 0.5 before its last two layers."""
     n = torch.nn
     maps = [n.Conv2d(1, 6, 5), n.ReLU(), n.MaxPool2d(2), n.Conv2d(6, 16, 5), n.ReLU(), n.MaxPool2d(2), n.Flatten()]
-    dense = [n.Linear(256, 120), n.ReLU(), n.Dropout(0.5), n.Linear(120, 84), n.ReLU(), n.Dropout(0.5), n.Linear(84, 10)]
+    dense = [
+        n.Linear(256, 120),
+        n.ReLU(),
+        n.Dropout(0.5),
+        n.Linear(120, 84),
+        n.ReLU(),
+        n.Dropout(0.5),
+        n.Linear(84, 10),
+    ]
     return n.Sequential(*maps, *dense), _normal(64, 1, 28, 28), _classes(64)
 
 
@@ -158,5 +166,7 @@ def steps_table(result: dict[str, Any]) -> str:
     lines.append(f"{'model':<12}  {'puredrop, ms':<20}  {'torch, ms':<20}  {'/ torch':<20}  min / min")
     for row in result["rows"]:
         cells = (spread_text(row[name]) for name in ("puredrop_ms", "torch_ms", "ratio"))
-        lines.append(f"{row['model']:<12}" + "".join(f"  {cell:<20}" for cell in cells) + f"  {row['ratio_of_minima']:.2f}")
+        lines.append(
+            f"{row['model']:<12}" + "".join(f"  {cell:<20}" for cell in cells) + f"  {row['ratio_of_minima']:.2f}"
+        )
     return "\n".join([*lines, *remarks(result)])

@@ -7,6 +7,7 @@ from . import (
     embedding,
     init,
     learned,
+    models,
     noise_layers,
     normalisation,
     packing,
@@ -27,6 +28,7 @@ from .data import Batches
 from .diagnosis import Finding, diagnose
 from .dropout import Dropout
 from .embedding import *  # noqa: F403
+from .exchange import from_torch, to_torch_state_dict
 from .files import load, save
 from .layers import (
     ELU,
@@ -82,10 +84,13 @@ __all__ = [
     "Tanh",
     "cross_entropy",
     "diagnose",
+    "from_torch",
     "init",
     "load",
     "mse",
+    "models",
     "save",
+    "to_torch_state_dict",
     *noise_layers.__all__,
     *normalisation.__all__,
     *convolution.__all__,

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from . import attention, convolution, embedding, layers, normalisation, pooling, recurrent, transformer
+from . import attention, cells, convolution, embedding, layers, normalisation, pooling, recurrent, transformer
 from .dropout import Dropout
 from .module import Module
 from .noise_layers import AlphaDropout, FeatureAlphaDropout
@@ -50,7 +50,7 @@ def to_torch_state_dict(model: Module) -> dict[str, Any]:
     """
     torch = sys.modules.get("torch")
     if torch is None:
-        raise RuntimeError("to_torch_state_dict: PyTorch is not imported; import torch first, or use model.state_dict()")
+        raise RuntimeError("to_torch_state_dict: PyTorch is not imported; write import torch, or use state_dict()")
     return {name: torch.tensor(np.array(value)) for name, value in model.state_dict().items()}
 
 
@@ -151,9 +151,8 @@ def _cell(make: Callable[..., Module]) -> Build:
 
 def _attention(m: Any) -> Module:
     _require(m, bias_k=None, bias_v=None, add_zero_attn=False, batch_first=True)
-    return attention.MultiheadAttention(
-        m.embed_dim, m.num_heads, float(m.dropout), bias=m.in_proj_bias is not None, key_width=m.kdim, value_width=m.vdim
-    )
+    options = {"bias": m.in_proj_bias is not None, "key_width": m.kdim, "value_width": m.vdim}
+    return attention.MultiheadAttention(m.embed_dim, m.num_heads, float(m.dropout), **options)
 
 
 def _transformer_layer(make: Callable[..., Module]) -> Build:
@@ -175,6 +174,7 @@ def _layer_options(m: Any) -> dict[str, Any]:
         "norm_first": m.norm_first,
         "eps": m.norm1.eps,
         "bias": m.linear1.bias is not None,
+        "causal": False,  # in PyTorch a mask of the call says so
     }
 
 
@@ -191,36 +191,59 @@ def _stack(make: Callable[..., Module]) -> Build:
         options = [_layer_options(layer) for layer in m.layers]
         if any(one != options[0] for one in options):
             raise ValueError("layers with different options have no twin here")
-        sizes = first.self_attn.embed_dim, first.self_attn.num_heads, first.linear1.out_features
-        return make(*sizes, len(m.layers), final_norm=m.norm is not None, **options[0])
+        sizes = first.self_attn.embed_dim, first.self_attn.num_heads, len(m.layers), first.linear1.out_features
+        return make(*sizes, final_norm=m.norm is not None, **options[0])
 
     return build
 
 
+def _plain(make: Callable[[], Module]) -> Build:
+    return lambda m: make()
+
+
+def _flatten(m: Any) -> Module:
+    _require(m, start_dim=1, end_dim=-1)
+    return layers.Flatten()
+
+
+def _softmax(m: Any) -> Module:
+    _require(m, dim=-1)
+    return layers.Softmax()
+
+
+def _layer_norm(m: Any) -> Module:
+    return normalisation.LayerNorm(m.normalized_shape, m.eps, m.elementwise_affine, bias=m.bias is not None)
+
+
+_PLAIN = (layers.Identity, layers.ReLU, layers.Tanh, layers.Sigmoid, layers.SiLU, layers.SELU)
+_DROPOUTS = (Dropout, Dropout1d, Dropout2d, Dropout3d, AlphaDropout, FeatureAlphaDropout)
+_NUMBERED: tuple[tuple[Any, str, Callable[..., Build]], ...] = (  # one for each number of spatial axes
+    (convolution, "Conv{}d", _convolution),
+    (convolution, "ConvTranspose{}d", _convolution),
+    (pooling, "MaxPool{}d", _max_pool),
+    (pooling, "AvgPool{}d", _average_pool),
+    (pooling, "AdaptiveAvgPool{}d", _adaptive),
+    (pooling, "AdaptiveMaxPool{}d", _adaptive),
+    (normalisation, "BatchNorm{}d", _batch_norm),
+)
 _BUILD: dict[str, Build] = {
     "Linear": _linear,
     "Embedding": _embedding,
     "MultiheadAttention": _attention,
-    "LayerNorm": lambda m: normalisation.LayerNorm(
-        m.normalized_shape, m.eps, m.elementwise_affine, bias=getattr(m, "bias", None) is not None
-    ),
+    "LayerNorm": _layer_norm,
     "GroupNorm": lambda m: normalisation.GroupNorm(m.num_groups, m.num_channels, m.eps, m.affine),
-    "Flatten": lambda m: _require(m, start_dim=1, end_dim=-1) or layers.Flatten(),
-    "Softmax": lambda m: _require(m, dim=-1) or layers.Softmax(),
+    "Flatten": _flatten,
+    "Softmax": _softmax,
     "GELU": lambda m: layers.GELU(m.approximate),
     "LeakyReLU": lambda m: layers.LeakyReLU(m.negative_slope),
     "ELU": lambda m: layers.ELU(m.alpha),
-    **{name: lambda m, name=name: getattr(layers, name)() for name in ("Identity", "ReLU", "Tanh", "Sigmoid", "SiLU", "SELU")},
-    **{f"Conv{n}d": _convolution(getattr(convolution, f"Conv{n}d")) for n in (1, 2, 3)},
-    **{f"ConvTranspose{n}d": _convolution(getattr(convolution, f"ConvTranspose{n}d")) for n in (1, 2, 3)},
-    **{f"MaxPool{n}d": _max_pool(getattr(pooling, f"MaxPool{n}d")) for n in (1, 2, 3)},
-    **{f"AvgPool{n}d": _average_pool(getattr(pooling, f"AvgPool{n}d")) for n in (1, 2, 3)},
-    **{f"AdaptiveAvgPool{n}d": _adaptive(getattr(pooling, f"AdaptiveAvgPool{n}d")) for n in (1, 2, 3)},
-    **{f"AdaptiveMaxPool{n}d": _adaptive(getattr(pooling, f"AdaptiveMaxPool{n}d")) for n in (1, 2, 3)},
-    **{f"BatchNorm{n}d": _batch_norm(getattr(normalisation, f"BatchNorm{n}d")) for n in (1, 2, 3)},
-    **{d.__name__: _dropout(d) for d in (Dropout, Dropout1d, Dropout2d, Dropout3d, AlphaDropout, FeatureAlphaDropout)},
-    **{name: _recurrent(getattr(recurrent, name)) for name in ("RNN", "LSTM", "GRU")},
-    **{f"{name}Cell": _cell(getattr(recurrent, f"{name}Cell")) for name in ("RNN", "LSTM", "GRU")},
-    **{f"Transformer{part}Layer": _transformer_layer(getattr(transformer, f"Transformer{part}Layer")) for part in ("Encoder", "Decoder")},
-    **{f"Transformer{part}": _stack(getattr(transformer, f"Transformer{part}")) for part in ("Encoder", "Decoder")},
+    "TransformerEncoderLayer": _transformer_layer(transformer.TransformerEncoderLayer),
+    "TransformerDecoderLayer": _transformer_layer(transformer.TransformerDecoderLayer),
+    "TransformerEncoder": _stack(transformer.TransformerEncoder),
+    "TransformerDecoder": _stack(transformer.TransformerDecoder),
+    **{layer.__name__: _plain(layer) for layer in _PLAIN},
+    **{layer.__name__: _dropout(layer) for layer in _DROPOUTS},
+    **{layer.__name__: _recurrent(layer) for layer in (recurrent.RNN, recurrent.LSTM, recurrent.GRU)},
+    **{layer.__name__: _cell(layer) for layer in (cells.RNNCell, cells.LSTMCell, cells.GRUCell)},
+    **{name.format(n): build(getattr(family, name.format(n))) for family, name, build in _NUMBERED for n in (1, 2, 3)},
 }

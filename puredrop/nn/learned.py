@@ -42,8 +42,10 @@ class ConcreteDropout(Site):
         dropout_scale: float = 1e-5,
         hard: bool = False,
         correct_mean: bool = False,
+        shared: tuple[int, ...] = (),
     ) -> None:
         name = type(self).__name__
+        self.shared = tuple(shared)
         self.logit_p = Parameter((), _Constant(_logit(name, p)))
         self.temperature, self.hard, self.correct_mean = temperature, hard, correct_mean
         self.weight_scale, self.dropout_scale = weight_scale, dropout_scale
@@ -58,7 +60,7 @@ class ConcreteDropout(Site):
         return 1 / (1 + math.exp(-float(self.logit_p.numpy())))
 
     def forward(self, x: Any) -> Any:
-        where = self.address(x.shape)
+        where = self.address(x.shape, self.shared)
         if where is None:
             return variants.concrete_dropout(x, self.logit_p, training=False)
         return variants.concrete_dropout(x, self.logit_p, key=where[0], index=where[1], **self._options())
@@ -113,14 +115,21 @@ class VariationalGaussianDropout(Site):
     ((2, 3), -1.3863)
     """
 
-    def __init__(self, p: float = 0.5, shape: int | tuple[int, ...] = (), max_alpha: float = math.inf) -> None:
+    def __init__(
+        self,
+        p: float = 0.5,
+        shape: int | tuple[int, ...] = (),
+        max_alpha: float = math.inf,
+        shared: tuple[int, ...] = (),
+    ) -> None:
+        self.shared = tuple(shared)
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         self.log_alpha = Parameter(shape, _Constant(_logit("VariationalGaussianDropout", p)))
         self.max_alpha = max_alpha
         variants.variational_gaussian_dropout(np.zeros(0), 0.0, max_alpha, training=False)  # refuses a wrong one now
 
     def forward(self, x: Any) -> Any:
-        where = self.address(x.shape)
+        where = self.address(x.shape, self.shared)
         if where is None:
             return variants.variational_gaussian_dropout(x, self.log_alpha, training=False)
         key, index = where

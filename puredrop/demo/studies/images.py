@@ -44,13 +44,13 @@ def mlp(folder: str | Path | None = None, epochs: int | None = None) -> Study:
     inputs = int(np.prod(data.x_train.shape[1:]))
     build = partial(nn.models.MLP, inputs, 10)
     contenders = (
-        Contender("plain", "nothing", build),
+        Contender("plain", "nothing", build, draws=False),
         Contender("dropout", "hidden units, p = 0.5", partial(build, form="mc")),
         Contender("dropout, inputs too", "hidden p = 0.5, inputs p = 0.2", partial(build, form="mc", input_p=0.2)),
         Contender("concrete", "hidden units, p learned", partial(build, form="concrete", p=0.2)),
         Contender("variational", "Gaussian noise on hidden units, learned", partial(build, form="variational", p=0.2)),
     )
-    return _study("mlp", "A multi-layer perceptron", source, data, contenders, epochs or 30)
+    return _study("mlp", "A multi-layer perceptron", source, data, contenders, epochs or 50)
 
 
 def cnn(folder: str | Path | None = None, epochs: int | None = None) -> Study:
@@ -60,14 +60,14 @@ def cnn(folder: str | Path | None = None, epochs: int | None = None) -> Study:
     shape = {} if size >= 20 else {"kernel": 3, "padding": 1}
     build = partial(nn.models.LeNet, 1, size, **shape)
     contenders = (
-        Contender("plain", "nothing", build),
+        Contender("plain", "nothing", build, draws=False),
         Contender("dropout", "dense units, p = 0.5", partial(build, form="mc", channel_p=0.0)),
         Contender("spatial dropout", "dense units, channels p = 0.1", partial(build, form="mc")),
         Contender("DropBlock", "dense units, blocks of the first maps", partial(_with_blocks, build)),
         Contender("concrete", "units and channels, p learned", partial(build, form="concrete", p=0.2)),
         Contender("variational", "Gaussian noise, learned", partial(build, form="variational", p=0.2)),
     )
-    return _study("cnn", "A convolutional net (LeNet)", source, data, contenders, epochs or 15)
+    return _study("cnn", "A convolutional net (LeNet)", source, data, contenders, epochs or 50)
 
 
 def _with_blocks(build: Callable[..., nn.Module]) -> nn.Module:
@@ -76,9 +76,7 @@ def _with_blocks(build: Callable[..., nn.Module]) -> nn.Module:
     return model
 
 
-def _study(
-    name: str, title: str, source: str, data: Images, contenders: tuple[Contender, ...], epochs: int
-) -> Study:
+def _study(name: str, title: str, source: str, data: Images, contenders: tuple[Contender, ...], epochs: int) -> Study:
     return Study(
         name=name,
         title=title,

@@ -129,4 +129,3 @@ def reproduce(result: dict[str, Any]) -> str:
         f"<pre><code>{escape(command)}</code></pre>",
         f"<dl>{listed}</dl>",
     )
-

@@ -20,11 +20,12 @@ Tell = Callable[[int, int, str], None]  # (epochs done, epochs in all, what is u
 
 @dataclass(frozen=True)
 class Contender:
-    """One of the models: `build()` makes it, `drops` says what it drops."""
+    """One of the models: `build()` makes it, `drops` says what it drops, `draws` whether it drops at all."""
 
     name: str
     drops: str
     build: Callable[[], nn.Module]
+    draws: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,13 +97,12 @@ def _trained(
         nn.save(path, model, optimizer, **notes)
         best = notes["curve"][-1][study.metric]
         told(len(notes["curve"]), f"{contender.name}: {study.metric} {best:.3g}")
-    draws = any(True for _ in model.named_sites())
     return {
         "name": contender.name,
         "drops": contender.drops,
         "curve": [epoch[study.metric] for epoch in notes["curve"]],
         "eval": notes["curve"][-1],
-        "samples": study.sampled(model) if draws else None,
+        "samples": study.sampled(model) if contender.draws else None,
         "seconds": round(notes["seconds"], 1),
     }
 

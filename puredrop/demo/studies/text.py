@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import numpy as np
 
 from ... import nn, ops, optim
 from ...nn.datasets import Characters, in_streams, read_text
-from ...nn.recurrent import RecurrentDropout
 from ...random.passes import Pass, entered
 from ...tensor import no_grad
 from ...uncertainty import accuracy, nll
@@ -35,7 +34,8 @@ def corpus(path: str | Path | None) -> tuple[Chunks, Chunks, Characters, str]:
     except ValueError:
         raise ValueError(f"demo: {path} has {len(text):,} characters, too few; use one of at least 25,000") from None
     source = Path(path).name if path else '"Pride and Prejudice" (Austen 1813), chapters 1 to 19'
-    return parts[0], parts[1], letters, f"{source}: {len(text):,} characters of {len(letters)} kinds, the last tenth held out"
+    said = f"{source}: {len(text):,} characters of {len(letters)} kinds, the last tenth held out"
+    return parts[0], parts[1], letters, said
 
 
 def lstm(path: str | Path | None = None, epochs: int | None = None) -> Study:
@@ -43,15 +43,15 @@ def lstm(path: str | Path | None = None, epochs: int | None = None) -> Study:
     train, valid, letters, source = corpus(path)
     build = partial(nn.models.LSTMLanguageModel, len(letters), 64, 160)
     contenders = (
-        Contender("plain", "nothing", build),
-        Contender("variational LSTM (Gal)", "input, state and output, locked over time", partial(build, form="mc", p=0.2)),
+        Contender("plain", "nothing", build, draws=False),
+        Contender("variational (Gal)", "input, state, output, locked over time", partial(build, form="mc", p=0.2)),
         *(
             Contender(name, drops, partial(build, dropout=dropout))
             for name, drops, dropout in (
-                ("state, locked", "h, one mask a sequence", RecurrentDropout(state=0.2)),
-                ("update (Semeniuta)", "what is written into the memory", RecurrentDropout(update=0.2)),
-                ("zoneout", "h and c keep old values", RecurrentDropout(zoneout=0.05, zoneout_memory=0.2)),
-                ("weight drop (AWD)", "recurrent weights", RecurrentDropout(weight=0.2)),
+                ("state, locked", "h, one mask a sequence", nn.RecurrentDropout(state=0.2)),
+                ("update (Semeniuta)", "what is written into the memory", nn.RecurrentDropout(update=0.2)),
+                ("zoneout", "h and c keep old values", nn.RecurrentDropout(zoneout=0.05, zoneout_memory=0.2)),
+                ("weight drop (AWD)", "recurrent weights", nn.RecurrentDropout(weight=0.2)),
             )
         ),
         Contender("concrete", "input and output, p learned", partial(build, form="concrete", p=0.1)),
@@ -64,15 +64,22 @@ def transformer(path: str | Path | None = None, epochs: int | None = None) -> St
     train, valid, letters, source = corpus(path)
     build = partial(nn.models.GPT, len(letters), LENGTH, width=96, heads=4, layers=2)
     contenders = (
-        Contender("plain", "nothing", build),
+        Contender("plain", "nothing", build, draws=False),
         Contender("dropout", "attention, hidden and residual, p = 0.1", partial(build, form="mc", p=0.1)),
-        Contender("attention only", "attention probabilities, p = 0.1", partial(build, attention_p=0.1)),
+        Contender("attention only", "attention probabilities, p = 0.1", partial(_attention_only, build)),
         Contender("DropKey", "keys before the softmax, p = 0.1", partial(build, key_p=0.1)),
         Contender("DropHead", "whole heads, p = 0.1", partial(build, head_p=0.1)),
         Contender("LayerDrop", "whole layers, p = 0.1", partial(build, layer_p=0.1)),
         Contender("concrete", "hidden units, p learned", partial(build, form="concrete", p=0.1)),
     )
     return _study("transformer", "A language model with a transformer", source, train, valid, contenders, epochs or 8)
+
+
+def _attention_only(build: Callable[..., nn.Module]) -> nn.Module:
+    model: Any = build()
+    for layer in model.encoder.layers:
+        layer.self_attn.drop_weights = nn.Dropout(0.1)
+    return model
 
 
 def _study(

@@ -12,7 +12,7 @@ from ..layers import Linear
 
 
 class MLP(Model):
-    """Linear layers with ReLU between them; x (N, ...) is flattened. The inputs of every layer but the first are dropped.
+    """Linear layers with ReLU between them; x (N, ...) is flattened. What every layer but the first reads is dropped.
 
     Reference: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting" (2014), with 0.5
     for hidden units and 0.2 for inputs.
