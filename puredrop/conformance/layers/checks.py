@@ -17,7 +17,7 @@ from .case import LayerCase, normal
 from .noise import Noise, Recorder
 
 BOUND = {"float64": 1e-12, "float32": 1e-5}
-STEPS, STEPS_BOUND, LEARNING_RATE = 200, 1e-9, 0.05
+STEPS, STEPS_BOUND = 200, 1e-9
 
 Arrays = dict[str, np.ndarray]
 
@@ -116,7 +116,7 @@ def after_steps(case: LayerCase, backend: Any, steps: int = STEPS) -> float:
             ((y - target) ** 2).mean().backward()
         for p in model.parameters():
             if p.grad is not None:
-                p.data -= LEARNING_RATE * p.grad
+                p.data -= case.learning_rate * p.grad
         _step(torch, case, weights, recorder.drawn, inputs, torch.tensor(target))
     ours = {name: p.numpy() for name, p in model.named_parameters()}
     return worst(ours, {name: weights[name].detach().numpy() for name in ours})
@@ -130,7 +130,7 @@ def _step(torch: Any, case: LayerCase, weights: dict[str, Any], drawn: Any, inpu
     with torch.no_grad():
         for w in learned:
             if w.grad is not None:
-                w -= LEARNING_RATE * w.grad
+                w -= case.learning_rate * w.grad
 
 
 def _one(what: str) -> Callable[[LayerCase, Any], float]:

@@ -50,4 +50,3 @@ class LeNet(Model):
         x = self.pool(ops.relu(self.conv2(x)))  # (N, 16, H', W')
         x = ops.relu(self.dense1(ops.flatten(x, 1)))  # (N, 120)
         return self.dense3(ops.relu(self.dense2(x)))  # (N, outputs)
-
