@@ -35,7 +35,7 @@ def from_torch(module: Any) -> Module:
     TypeError: from_torch: no twin for SimpleNamespace; there is one for AdaptiveAvgPool1d, ...
     """
     twin = _twin(module, "")
-    state = {name: np.array(value.detach().cpu()) for name, value in module.state_dict().items()}
+    state = {name: value.detach().cpu().numpy().copy() for name, value in module.state_dict().items()}
     dtypes = {value.dtype for value in state.values() if value.dtype.kind == "f"}
     for dtype in dtypes:
         twin.astype(dtype)
@@ -192,7 +192,9 @@ def _stack(make: Callable[..., Module]) -> Build:
         if any(one != options[0] for one in options):
             raise ValueError("layers with different options have no twin here")
         sizes = first.self_attn.embed_dim, first.self_attn.num_heads, len(m.layers), first.linear1.out_features
-        return make(*sizes, final_norm=m.norm is not None, **options[0])
+        stack = make(*sizes, final_norm=False, **options[0])
+        stack.norm = None if m.norm is None else _twin(m.norm, "norm.")
+        return stack
 
     return build
 

@@ -228,11 +228,14 @@ class Module:
         return self
 
     def astype(self: Self, dtype: Any) -> Self:
-        """Convert all parameters to another floating-point type; gradients are dropped."""
+        """Convert all parameters and floating-point buffers to another such type; gradients are dropped."""
         for parameter in self.parameters():
             wanted, parameter.requires_grad = parameter.requires_grad, False
             parameter.data = parameter.data.astype(dtype)
             parameter.requires_grad = wanted
+        for _, array in self.named_state():
+            if isinstance(array, Buffer) and array.dtype.kind == "f":
+                array.data = array.data.astype(dtype)
         return self
 
     def zero_grad(self) -> None:
