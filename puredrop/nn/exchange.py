@@ -192,7 +192,7 @@ def _stack(make: Callable[..., Module]) -> Build:
         if any(one != options[0] for one in options):
             raise ValueError("layers with different options have no twin here")
         sizes = first.self_attn.embed_dim, first.self_attn.num_heads, len(m.layers), first.linear1.out_features
-        stack = make(*sizes, final_norm=False, **options[0])
+        stack: Any = make(*sizes, final_norm=False, **options[0])
         stack.norm = None if m.norm is None else _twin(m.norm, "norm.")
         return stack
 

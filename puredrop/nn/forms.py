@@ -86,6 +86,6 @@ class Model(Module):
 
 def _penalty(layer: Module, weight: Any, examples: int, length_scale: float) -> Any:
     if isinstance(layer, ConcreteDropout):
-        scales = {"weight_scale": length_scale**2 / examples, "dropout_scale": 1 / examples}
+        scales: dict[str, Any] = {"weight_scale": length_scale**2 / examples, "dropout_scale": 1 / examples}
         return concrete_regulariser(weight, layer.logit_p, **scales)
     return layer.regulariser() * (1 / examples) if isinstance(layer, VariationalGaussianDropout) else 0.0

@@ -57,7 +57,7 @@ def cnn(folder: str | Path | None = None, epochs: int | None = None) -> Study:
     """Dropout of units, of channels and of blocks in a convolutional net."""
     data, source = images(folder)
     size = data.x_train.shape[-1]
-    shape = {} if size >= 20 else {"kernel": 3, "padding": 1}
+    shape: dict[str, Any] = {} if size >= 20 else {"kernel": 3, "padding": 1}
     build = partial(nn.models.LeNet, 1, size, **shape)
     contenders = (
         Contender("plain", "nothing", build, draws=False),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -101,11 +102,14 @@ def _study(
     )
 
 
-def _run(model: Any, chunks: Chunks) -> Iterator[tuple[Any, np.ndarray]]:
+def _run(
+    model: Any, chunks: Chunks, around: Callable[[], AbstractContextManager[Any]] = nullcontext
+) -> Iterator[tuple[Any, np.ndarray]]:
     """Logits (N * T, tokens) and targets (N * T,), chunk by chunk; a state goes on from one to the next."""
     states = None
     for ids, targets in chunks:
-        y = model(ids) if isinstance(model, nn.models.GPT) else model(ids, states)
+        with around():
+            y = model(ids) if isinstance(model, nn.models.GPT) else model(ids, states)
         if isinstance(y, tuple):
             y, states = y[0], [state.detach() for state in y[1]]
         yield ops.reshape(y, shape=(-1, y.shape[-1])), targets.reshape(-1)
@@ -125,17 +129,22 @@ def _evaluated(chunks: Chunks, model: Any) -> Metrics:
 
 
 def _sampled(chunks: Chunks, model: Any) -> Metrics:
-    """The mean probabilities over samples; each sample is one function of the whole text, state carried along."""
+    """The mean probabilities over samples; a sample has the same masks at every chunk: it is one function."""
     total: Any = 0.0
     for t in range(SAMPLES):
-        with entered(Pass(mode="sample", samples=range(t, t + 1), masks="pass")):
-            total = total + _probabilities(model, chunks)
+        total = total + _probabilities(model, chunks, partial(_in_sample, t))
     return _metrics(total / SAMPLES, chunks)
 
 
-def _probabilities(model: Any, chunks: Chunks) -> np.ndarray:
+def _in_sample(t: int) -> AbstractContextManager[Any]:
+    return entered(Pass(mode="sample", samples=range(t, t + 1), masks="pass"))
+
+
+def _probabilities(
+    model: Any, chunks: Chunks, around: Callable[[], AbstractContextManager[Any]] = nullcontext
+) -> np.ndarray:
     with no_grad():
-        parts = [ops.softmax(logits).numpy().astype(np.float64) for logits, _ in _run(model, chunks)]
+        parts = [ops.softmax(logits).numpy().astype(np.float64) for logits, _ in _run(model, chunks, around)]
     return np.concatenate(parts)  # (N, tokens)
 
 

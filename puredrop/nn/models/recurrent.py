@@ -8,7 +8,8 @@ from typing import Any
 from ..embedding import Embedding
 from ..forms import Form, Model, Noisy
 from ..layers import Linear
-from ..recurrent import LSTM, RecurrentDropout
+from ..recurrent import LSTM
+from ..recurrent_dropout import RecurrentDropout
 
 
 class LSTMLanguageModel(Model):
@@ -38,7 +39,7 @@ class LSTMLanguageModel(Model):
         ]
         self.decoder = Noisy(form, p, Linear(hidden, tokens), "sequence")
 
-    def forward(self, ids: Any, states: Sequence[Any] | None = None) -> tuple[Any, list[Any]]:  # type: ignore[override]
+    def forward(self, ids: Any, states: Sequence[Any] | None = None) -> tuple[Any, list[Any]]:
         x, after = self.embedding(ids), []  # (N, T, width)
         for layer, state in zip(self.layers, states or [None] * len(self.layers), strict=True):
             x, state = layer(x, state)  # (N, T, hidden)

@@ -34,6 +34,7 @@ class _Transformer(Model):
         self.noise = noise("plain" if is_learned else form, p)
         self.encoder = TransformerEncoder(width, heads, layers, p=fixed, activation="gelu", **options)
         if is_learned:
+            layer: Any
             for layer in self.encoder.layers:
                 layer.dropout = noise(form, p)
         self.decoder = Noisy(form if is_learned else "plain", p, Linear(width, tokens))

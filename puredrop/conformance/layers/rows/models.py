@@ -99,6 +99,10 @@ def transformer(
     return linear(torch, w, "decoder.layer", x)
 
 
+def bert(form: Form, torch: Any, w: dict[str, Any], noise: Any, ids: Any) -> Any:
+    return transformer(False, form, torch, w, noise, ids, torch.tensor(PRESENT))
+
+
 def encoder_layer(
     causal: bool, form: Form, torch: Any, w: dict[str, Any], noise: Any, x: Any, present: Any = None
 ) -> Any:
@@ -170,8 +174,8 @@ def row(
 def rows(form: Form) -> tuple[LayerCase, ...]:
     """All models in one form."""
     options: dict[str, Any] = {"form": form, "p": P}
-    image = {"channels": 1, "size": 4, "outputs": 3, "kernel": 3, "padding": 1, "channel_p": P}
-    small = {"tokens": TOKENS, "length": T, "width": WIDTH, "heads": 2}
+    image: dict[str, Any] = {"channels": 1, "size": 4, "outputs": 3, "kernel": 3, "padding": 1, "channel_p": P}
+    small: dict[str, Any] = {"tokens": TOKENS, "length": T, "width": WIDTH, "heads": 2}
     return (
         row("MLP", form, lambda: Smooth(4, 3, (6,), **options), normal(5, 4), partial(mlp, form)),
         row(
@@ -195,7 +199,7 @@ def rows(form: Form) -> tuple[LayerCase, ...]:
             form,
             lambda: Called(nn.models.BERT(**small, **options), present=PRESENT),
             IDS,
-            without_prefix(lambda torch, *rest: transformer(False, form, torch, *rest, present=torch.tensor(PRESENT))),
+            without_prefix(partial(bert, form)),
             learning_rate=0.01,
         ),
     )
