@@ -26,6 +26,7 @@ docs: .venv/.demo
 
 bench: .venv/.test
 	$(BIN)/puredrop bench --json bench/results/cpu.json --picture docs/bench.png
+	$(BIN)/puredrop bench --steps --json bench/results/steps.json
 
 clean:
 	rm -rf .venv report build dist

@@ -52,6 +52,11 @@ def _parser() -> argparse.ArgumentParser:
     verify.set_defaults(run=_verify)
 
     bench = commands.add_parser("bench", help="time dropout beside PyTorch, NumPy's generator and a plain copy")
+    bench.add_argument(
+        "--steps",
+        action="store_true",
+        help="training steps of whole models beside PyTorch's, in place of dropout alone",
+    )
     bench.add_argument("--quick", action="store_true", help="ten seconds in place of a minute")
     bench.add_argument("--json", nargs="?", const="-", metavar="FILE", help="write JSON, to the screen without FILE")
     bench.add_argument("--picture", metavar="FILE", help="draw the times into a .png or .svg file")
@@ -100,14 +105,19 @@ def _bench(args: argparse.Namespace) -> int:
     from . import bench
 
     if args.picture:
+        if args.steps:
+            raise ValueError("--steps has no picture; leave one of the two out")
         bench.check_picture(args.picture)
     for path in filter(None, (args.picture, args.json if args.json != "-" else None)):
         _require_folder(Path(path).parent)
-    result = bench.run(preset="quick" if args.quick else "full", progress=_progress())
+    if args.steps:
+        result, text = bench.run_steps(seconds=12 if args.quick else 120, progress=_progress()), bench.steps_table
+    else:
+        result, text = bench.run(preset="quick" if args.quick else "full", progress=_progress()), bench.table
     if args.json == "-":
         print(json.dumps(result, indent=1))
     else:
-        print(bench.table(result))
+        print(text(result))
     if args.json not in (None, "-"):
         Path(args.json).write_text(json.dumps(result, indent=1) + "\n")
     if args.picture:

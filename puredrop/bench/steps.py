@@ -38,16 +38,8 @@ def lenet(torch: Any) -> Step:
     """LeNet on 64 images of 28 x 28, dropout 0.5 before its last two layers."""
     n = torch.nn
     maps = [n.Conv2d(1, 6, 5), n.ReLU(), n.MaxPool2d(2), n.Conv2d(6, 16, 5), n.ReLU(), n.MaxPool2d(2), n.Flatten()]
-    dense = [
-        n.Linear(256, 120),
-        n.ReLU(),
-        n.Dropout(0.5),
-        n.Linear(120, 84),
-        n.ReLU(),
-        n.Dropout(0.5),
-        n.Linear(84, 10),
-    ]
-    return n.Sequential(*maps, *dense), _normal(64, 1, 28, 28), _classes(64)
+    dense = [n.Linear(256, 120), n.ReLU(), n.Dropout(0.5), n.Linear(120, 84), n.ReLU(), n.Dropout(0.5)]
+    return n.Sequential(*maps, *dense, n.Linear(84, 10)), _normal(64, 1, 28, 28), _classes(64)
 
 
 def transformer(torch: Any) -> Step:
