@@ -19,6 +19,7 @@ from .study import Contender, Metrics, Study
 
 SAMPLES = 50
 TRAIN, TEST = 2_000, 4_000  # how many images of a larger set are used: little data is where dropout matters
+SHOWN = 72_000  # images in all epochs together, by default
 
 
 def images(folder: str | Path | None) -> tuple[Images, str]:
@@ -50,7 +51,7 @@ def mlp(folder: str | Path | None = None, epochs: int | None = None) -> Study:
         Contender("concrete", "hidden units, p learned", partial(build, form="concrete", p=0.2)),
         Contender("variational", "Gaussian noise on hidden units, learned", partial(build, form="variational", p=0.2)),
     )
-    return _study("mlp", "A multi-layer perceptron", source, data, contenders, epochs or 50)
+    return _study("mlp", "A multi-layer perceptron", source, data, contenders, epochs)
 
 
 def cnn(folder: str | Path | None = None, epochs: int | None = None) -> Study:
@@ -67,7 +68,7 @@ def cnn(folder: str | Path | None = None, epochs: int | None = None) -> Study:
         Contender("concrete", "units and channels, p learned", partial(build, form="concrete", p=0.2)),
         Contender("variational", "Gaussian noise, learned", partial(build, form="variational", p=0.2)),
     )
-    return _study("cnn", "A convolutional net (LeNet)", source, data, contenders, epochs or 50)
+    return _study("cnn", "A convolutional net (LeNet)", source, data, contenders, epochs)
 
 
 def _with_blocks(build: Callable[..., nn.Module]) -> nn.Module:
@@ -76,7 +77,9 @@ def _with_blocks(build: Callable[..., nn.Module]) -> nn.Module:
     return model
 
 
-def _study(name: str, title: str, source: str, data: Images, contenders: tuple[Contender, ...], epochs: int) -> Study:
+def _study(
+    name: str, title: str, source: str, data: Images, contenders: tuple[Contender, ...], epochs: int | None
+) -> Study:
     return Study(
         name=name,
         title=title,
@@ -88,7 +91,7 @@ def _study(name: str, title: str, source: str, data: Images, contenders: tuple[C
         evaluate=partial(_evaluated, data),
         sampled=partial(_sampled, data),
         optimizer=lambda model: optim.Adam(model.parameters(), lr=1e-3),
-        epochs=epochs,
+        epochs=epochs or max(1, SHOWN // len(data.y_train)),
         settings={"optimizer": "Adam, 0.001", "batch_size": 32, "samples": SAMPLES},
     )
 
