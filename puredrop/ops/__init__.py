@@ -5,6 +5,7 @@ from .arithmetic import add, divide, matmul, multiply, negative, power, subtract
 from .dense import linear
 from .elementwise import absolute, clip, exp, log, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, where
 from .masking import drop, drop_given
+from .normalise import group_norm, layer_norm, standardise
 from .probability import cross_entropy, log_softmax, softmax
 from .reduce import max, mean, min, std, sum, var
 from .shape import (
@@ -63,6 +64,9 @@ __all__ = [
     "take",
     "transpose",
     "unsqueeze",
+    "group_norm",
+    "layer_norm",
+    "standardise",
     "cross_entropy",
     "log_softmax",
     "softmax",

@@ -4,7 +4,7 @@ from .differentiate import grad
 from .fused import fused
 from .node import Node, no_grad
 from .recompute import checkpoint
-from .rules import PRIMITIVES, primitive
+from .rules import PRIMITIVES, operation, primitive
 from .tensor import Tensor, raw
 
-__all__ = ["PRIMITIVES", "Node", "Tensor", "checkpoint", "fused", "grad", "no_grad", "primitive", "raw"]
+__all__ = ["PRIMITIVES", "Node", "Tensor", "checkpoint", "fused", "grad", "no_grad", "operation", "primitive", "raw"]

@@ -60,6 +60,12 @@ def _environment_names(arguments: list[str], parameters: list[str]) -> list[str]
 _WIDE = (np.float64, np.integer, np.bool_)  # scalars that would widen a float32 array
 
 PRIMITIVES: dict[str, Callable[..., Any]] = {}
+_NAMES: dict[int, str] = {}  # identity of a primitive's rules, which its nodes hold -> its name
+
+
+def operation(node: Node) -> str:
+    """The name of the primitive that made this node; empty for a leaf or a checkpoint."""
+    return _NAMES.get(id(node.rules), "")
 
 
 def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -115,7 +121,7 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Cal
             saved = [parent and rule.save(env) for parent, rule in zip(parents, table, strict=True)]
             return bare(y, backend, Node(table, parents, saved, y.shape, backend))
 
-        PRIMITIVES[body.__name__] = apply
+        PRIMITIVES[body.__name__], _NAMES[id(table)] = apply, body.__name__
         return apply
 
     return decorate
