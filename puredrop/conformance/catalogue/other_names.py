@@ -129,8 +129,8 @@ OTHER_NAMES = (
         "ResidualWithLayerDropout",
         "AllenNLP",
         "stochastic depth at the rate p l / L of layer l of L: here 2 of 4",
-        "puredrop.stochastic_depth(x, residual, 0.5 * 2 / 4, key=key, training=False)",
-        "np.allclose(y, x + 0.75 * residual)",
+        "puredrop.stochastic_depth(x, residual, p=0.5 * 2 / 4, key=key)",
+        "(y == x).all() or (y == x + residual).all()",
     ),
     OtherName(
         "max-norm",
