@@ -16,20 +16,13 @@ from ...variants import (
     spatial_concrete_dropout,
     spatial_dropout,
 )
-from .draw import INK, Draw, Panel, blocks, masks, shades
+from .draw import INK, KEY, Draw, Panel, blocks, drawn, masks, shades
 
-KEY = Key(33)  # one that drops something everywhere
 IMAGES = np.ones((3, 4, 5, 5))  # (N, C, H, W)
 SEQUENCES = np.ones((3, 3, 16))  # (N, C, L)
 CHANNELS_LAST = np.ones((2, 12, 8))  # (N, L, C)
 VOLUME = np.ones((4, 3, 4, 4))  # (C, D, H, W)
 TILES = "C, each channel H x W"
-
-
-def drawn(operation: Any, x: np.ndarray, p: float = 0.4, key: Key = KEY, **options: Any) -> np.ndarray:
-    """The mask that an operation draws for x, in the shape of x."""
-    _, keep = operation(x, p, key=key, return_mask=True, **options)
-    return np.broadcast_to(keep, x.shape)
 
 
 def images(operation: Any, key: Key = KEY) -> Draw:

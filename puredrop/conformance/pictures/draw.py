@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ...random import Key
+
 INK, MUTED, FAINT, PAPER = "#1b1f24", "#606873", "#c9ced5", "#ffffff"
 BLUE, ORANGE, PALE = "#0072b2", "#d55e00", "#e6e9ed"  # Okabe and Ito's, which colour-blind eyes tell apart
 STYLE = {
@@ -16,6 +18,7 @@ STYLE = {
     "text.color": INK,
 }
 GAP = 0.9  # between blocks of squares, in squares
+KEY = Key(33)  # one under which something is dropped in every row
 Draw = Callable[[Any], None]
 
 
@@ -26,6 +29,12 @@ class Panel:
     variant: str
     caption: str
     draw: Draw
+
+
+def drawn(operation: Any, x: np.ndarray, p: float = 0.4, key: Key = KEY, **options: Any) -> np.ndarray:
+    """The mask that an operation draws for x, in the shape of x."""
+    _, keep = operation(x, p, key=key, return_mask=True, **options)
+    return np.broadcast_to(keep, x.shape)
 
 
 def squares(axes: Any, fills: np.ndarray, left: float = 0.0, top: float = 0.0) -> None:

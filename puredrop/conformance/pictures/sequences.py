@@ -8,8 +8,7 @@ import numpy as np
 
 from ...random import Key
 from ...variants import dropout, embedding_dropout, locked_dropout, patch_dropout, token_dropout, word_dropout
-from .channels import KEY, drawn
-from .draw import Draw, Panel, masks, words
+from .draw import KEY, Draw, Panel, drawn, masks, words
 
 BATCH = np.ones((3, 16, 5))  # (N, T, D)
 TEXT = [

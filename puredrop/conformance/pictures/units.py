@@ -17,8 +17,7 @@ from ...variants import (
     nested_dropout,
     standout,
 )
-from .channels import drawn
-from .draw import FAINT, INK, MUTED, PAPER, Draw, Panel, blocks, mask, shades
+from .draw import FAINT, INK, MUTED, PAPER, Draw, Panel, blocks, drawn, mask, shades
 
 LAYER = np.ones((8, 12))  # (N, D)
 RAMP = np.linspace(-3, 3, 12)  # what the units of a row receive
@@ -44,7 +43,7 @@ def standing_out(axes: Any) -> None:
 
 def largest(axes: Any) -> None:
     x = np.random.default_rng(2).random(LAYER.shape)
-    _, keep = max_dropout(x, 0.3, return_mask=True, key=Key(0))
+    _, keep = max_dropout(x, 0.3, return_mask=True)
     blocks(axes, [[np.where(keep, shades(0.75 * x), INK)]], "D, blue: the activation", "N")
 
 
