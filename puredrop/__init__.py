@@ -13,7 +13,7 @@ from typing import Any
 
 from . import backends, nn, ops, optim, random, streams, uncertainty, variants
 from .gradcheck import gradcheck
-from .nn.diagnose import diagnose
+from .nn.diagnosis import diagnose
 from .random import Index, Key, Rng
 from .streams import draw_from
 from .tensor import Tensor, checkpoint, grad, no_grad

@@ -84,6 +84,10 @@ CASES = {
     ],
     "clip": [(lambda a: (a * a).clip(0.2, 1.5), [normal(7)])],
     "_where": [(lambda a, b: ops.where(KEEP, a * b, b * b), [normal(3, 4), normal(4)])],
+    "_standardise": [
+        (lambda a: ops.standardise(a, (0, 2))[0], [normal(3, 2, 4)]),
+        (lambda a: ops.standardise(a * a, (1,), eps=0.5)[0], [normal(2, 5)]),
+    ],
     "sum": [
         (lambda a: (a * a).sum(), [normal(3, 4)]),
         (lambda a: (a * a).sum(1), [normal(3, 4)]),

@@ -11,7 +11,7 @@ import pytest
 
 import puredrop
 from puredrop import Key, Tensor, checkpoint, dropout, grad, no_grad, ops
-from puredrop.tensor import PRIMITIVES, Node, primitive
+from puredrop.tensor import PRIMITIVES, Node, operation, primitive
 
 
 def leaf(*values):
@@ -383,3 +383,9 @@ def test_shapes_that_do_not_fit_name_the_operation(call, message):
 
 def test_ops_are_listed():
     assert set(ops.__all__) <= set(dir(ops))
+
+
+def test_a_node_knows_the_name_of_its_primitive():
+    x = leaf(1.0, 2.0)
+    named = [x + x, x @ x, dropout(x, 0.5, key=Key(1)), checkpoint(lambda x: x * x, x), x]
+    assert [operation(y.node) for y in named] == ["add", "reshape", "drop", "", ""]

@@ -5,6 +5,7 @@ from . import (
     init,
     learned,
     noise_layers,
+    normalisation,
     packing,
     recurrent,
     recurrent_dropout,
@@ -15,14 +16,15 @@ from . import (
 )
 from .cells import *  # noqa: F403
 from .data import Batches
-from .diagnose import Finding, diagnose
+from .diagnosis import Finding, diagnose
 from .dropout import Dropout
 from .files import load, save
 from .layers import Flatten, Linear, ReLU, Sequential, Sigmoid, Softmax, Tanh
 from .learned import *  # noqa: F403  # each family lists its layers in its own __all__
 from .losses import cross_entropy, mse
-from .module import Module, Parameter, Site
+from .module import Buffer, Module, Parameter, Site
 from .noise_layers import *  # noqa: F403
+from .normalisation import *  # noqa: F403
 from .packing import *  # noqa: F403
 from .recurrent import *  # noqa: F403
 from .recurrent_dropout import *  # noqa: F403
@@ -33,6 +35,7 @@ from .weights import *  # noqa: F403
 
 __all__ = [
     "Batches",
+    "Buffer",
     "Dropout",
     "Finding",
     "Flatten",
@@ -52,6 +55,7 @@ __all__ = [
     "mse",
     "save",
     *noise_layers.__all__,
+    *normalisation.__all__,
     *structured.__all__,
     *weights.__all__,
     *residual.__all__,

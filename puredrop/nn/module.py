@@ -55,8 +55,40 @@ def _rebuilt_parameter(
     return new
 
 
+class Buffer(Tensor):
+    """State of a model that is not learned, such as a running mean: saved, loaded and moved with the parameters.
+
+    It has its numbers from the start; `reset_parameters` gives it the first ones again. `fill` replaces the array, so
+    a graph that uses the old one is not disturbed.
+    """
+
+    __slots__ = ("initial",)
+
+    def __init__(self, initial: Any) -> None:
+        super().__init__(np.array(initial))
+        self.initial = np.array(initial)
+
+    def reset(self) -> None:
+        """Take the first numbers again."""
+        self.fill(self.initial)
+
+    def fill(self, values: Any) -> None:
+        """Take these numbers, in the buffer's own dtype and on its backend."""
+        self.data = self.backend.xp.array(values, self.dtype)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt_buffer, (type(self), self.data, self.backend, self.initial)
+
+
+def _rebuilt_buffer(cls: type[Buffer], data: Any, backend: Backend, initial: np.ndarray) -> Buffer:
+    new = cls._rebuilt(data, backend, requires_grad=False)
+    assert isinstance(new, Buffer)
+    new.initial = initial
+    return new
+
+
 class Module:
-    """Base of all layers and models. Subclasses hold parameters and modules as attributes, and define `forward`.
+    """Base of all layers and models: parameters, buffers and modules as attributes, and a `forward`.
 
     Modes: `train()` draws and advances; `eval()` is deterministic; `sample()` draws as Monte-Carlo samples 0, 1, ...
     with everything else as in eval.
@@ -113,14 +145,22 @@ class Module:
         """All modules, in tree order."""
         return (module for _, module in self.named_modules())
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """All parameters with their dotted names, in tree order, each once."""
+    def named_state(self) -> Iterator[tuple[str, Parameter | Buffer]]:
+        """All parameters and buffers with their dotted names, in tree order, each once."""
         seen: set[int] = set()
         for prefix, module in self.named_modules():
             for name, value in _members(module):
-                if isinstance(value, Parameter) and id(value) not in seen:
+                if isinstance(value, (Parameter, Buffer)) and id(value) not in seen:
                     seen.add(id(value))
                     yield f"{prefix}.{name}" if prefix else name, value
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """All parameters with their dotted names, in tree order, each once."""
+        return ((name, value) for name, value in self.named_state() if isinstance(value, Parameter))
+
+    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
+        """All buffers with their dotted names, in tree order, each once."""
+        return ((name, value) for name, value in self.named_state() if isinstance(value, Buffer))
 
     def parameters(self) -> list[Parameter]:
         """All parameters, in tree order."""
@@ -143,6 +183,11 @@ class Module:
         """Draw as Monte-Carlo samples 0, 1, ... of a prediction; everything else as in eval. Advances nothing saved."""
         return self._set_mode("sample")
 
+    def current_mode(self) -> Mode:
+        """The mode that counts now: that of the pass under way if it has one, else this module's own."""
+        run = passes.current()
+        return run.mode if run and run.mode else self.mode
+
     def _set_mode(self: Self, mode: Mode) -> Self:
         assert mode in MODES
         for module in self.modules():
@@ -160,7 +205,9 @@ class Module:
         return self._draw_parameters(seed, only_missing=True)
 
     def reset_parameters(self: Self, seed: int) -> Self:
-        """Draw all parameters anew."""
+        """Draw all parameters anew, and reset all buffers."""
+        for _, buffer in self.named_buffers():
+            buffer.reset()
         return self._draw_parameters(seed, only_missing=False)
 
     def _draw_parameters(self: Self, seed: int, only_missing: bool) -> Self:
@@ -170,14 +217,14 @@ class Module:
         return self
 
     def to(self: Self, backend: str | Backend) -> Self:
-        """Move all parameters to a backend; gradients are dropped."""
+        """Move all parameters and buffers to a backend; gradients are dropped."""
         target = backends.get(backend)
         for module in self.modules():
             module.backend = target
-        for parameter in self.parameters():
-            wanted, parameter.requires_grad = parameter.requires_grad, False
-            parameter.data, parameter.backend = target.xp.asarray(parameter.data), target
-            parameter.requires_grad = wanted
+        for _, array in self.named_state():
+            wanted, array.requires_grad = array.requires_grad, False
+            array.data, array.backend = target.xp.asarray(array.data), target
+            array.requires_grad = wanted
         return self
 
     def astype(self: Self, dtype: Any) -> Self:
@@ -195,19 +242,19 @@ class Module:
 
     # --------------------------------------------------------------------------------------------------- state
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Name -> a copy of the numbers of every parameter."""
-        return {name: parameter.numpy().copy() for name, parameter in self.named_parameters()}
+        """Name -> a copy of the numbers of every parameter and buffer."""
+        return {name: array.numpy().copy() for name, array in self.named_state()}
 
     def check_state(self, state: Mapping[str, Any]) -> None:
         """Raise ValueError, listing all that is missing, unexpected or misshapen, unless these weights fit."""
-        own = dict(self.named_parameters())
+        own = dict(self.named_state())
         problems = [
             *(f"missing {name}" for name in own if name not in state),
             *(f"unexpected {name}" for name in state if name not in own),
             *(
-                f"{name} has shape {np.shape(state[name])}, expected {parameter.shape}"
-                for name, parameter in own.items()
-                if name in state and np.shape(state[name]) != parameter.shape
+                f"{name} has shape {np.shape(state[name])}, expected {array.shape}"
+                for name, array in own.items()
+                if name in state and np.shape(state[name]) != array.shape
             ),
         ]
         if problems:
@@ -216,10 +263,10 @@ class Module:
             )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Fill every parameter. Raises as `check_state`, and loads nothing then."""
+        """Fill every parameter and buffer. Raises as `check_state`, and loads nothing then."""
         self.check_state(state)
-        for name, parameter in self.named_parameters():
-            parameter.fill(raw(state[name]))
+        for name, array in self.named_state():
+            array.fill(raw(state[name]))
 
     def random_state(self) -> dict[str, tuple[int, int, int]]:
         """Name -> (seed, site, step) of every layer that draws."""
@@ -277,7 +324,7 @@ class Site(Module):
         run = passes.current()
         if run is None:
             raise RuntimeError(f"{type(self).__name__}: call the layer itself, layer(x), not its forward")
-        mode = run.mode or self.mode
+        mode = self.current_mode()
         if mode == "eval":
             return None
         if self.rng is None:
@@ -301,13 +348,13 @@ def by_sample(function: Callable[[Any], Any], x: Any, keys: Keys, batch_axis: in
 
 
 def _members(module: Module) -> Iterator[tuple[str, Any]]:
-    """Parameters and modules held as attributes, also in lists and dicts, however deep."""
+    """Parameters, buffers and modules held as attributes, also in lists and dicts, however deep."""
     return _found(vars(module).items())
 
 
 def _found(named: Iterable[tuple[Any, Any]], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in named:
-        if isinstance(value, (Module, Parameter)):
+        if isinstance(value, (Module, Parameter, Buffer)):
             yield f"{prefix}{name}", value
         elif isinstance(value, (list, tuple)):
             yield from _found(enumerate(value), f"{prefix}{name}.")

@@ -6,6 +6,7 @@ from .dense import linear
 from .elementwise import absolute, clip, exp, log, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, where
 from .joining import concatenate, stack
 from .masking import drop, drop_given
+from .normalise import group_norm, layer_norm, standardise
 from .probability import cross_entropy, log_softmax, softmax
 from .recurrent import lstm_sequence
 from .reduce import max, mean, min, std, sum, var
@@ -64,6 +65,9 @@ __all__ = [
     "take",
     "transpose",
     "unsqueeze",
+    "group_norm",
+    "layer_norm",
+    "standardise",
     "cross_entropy",
     "log_softmax",
     "softmax",

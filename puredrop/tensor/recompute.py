@@ -11,16 +11,19 @@ from .node import Node, set_recording, thread
 from .tensor import Tensor, bare
 
 
-class _Checkpoint(Node):
+class Checkpoint(Node):
     """A stretch of graph that was not kept. Its gradient runs the function again, with the same keys."""
 
     __slots__ = ()
 
-    def gradients(self, g: Any, create_graph: bool) -> list[Any]:
+    def again(self) -> Tensor:
+        """The result, computed again, with the graph behind it."""
         f, inputs, events, run = self.saved
         with set_recording(True), passes.entered(run), journal.replaying(events):
-            y = f(*inputs)
-        found = sweep(y, g, set(self.parents), create_graph, partial=True)
+            return f(*inputs)
+
+    def gradients(self, g: Any, create_graph: bool) -> list[Any]:
+        found = sweep(self.again(), g, set(self.parents), create_graph, partial=True)
         return [found[parent][0] for parent in self.parents]
 
     def made(self, d: Any, g: Any) -> bool:
@@ -50,7 +53,7 @@ def checkpoint(f: Callable[..., Tensor], *inputs: Any) -> Tensor:
     if y.node is None or y.node.index < born:
         return y
     outside = _frontier(y.node, born)
-    node = _Checkpoint((), outside, (f, inputs, events, run), y.shape, y.backend)
+    node = Checkpoint((), outside, (f, inputs, events, run), y.shape, y.backend)
     return bare(y.data, y.backend, node)
 
 

@@ -1,0 +1,62 @@
+"""Dropout at the output: of the outputs themselves, or much of it just before the last product."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ...tensor import Node, operation
+from ..layers import Linear
+from . import dropouts
+from .dropouts import Dropped, Layers
+from .finding import Finding
+from .trace import MOVES, PRODUCTS, Trace
+
+HIGH_RATE = 0.5
+_ELEMENT_BY_ELEMENT = {"relu", "sigmoid", "softmax", "log_softmax", "tanh", *MOVES}
+
+
+def in_the_tree(layers: Layers) -> Iterator[Finding]:
+    """A dropout behind the last Linear of the tree; one of a high rate between the last two."""
+    linear = [i for i, (_, layer) in enumerate(layers) if isinstance(layer, Linear)]
+    for place, dropped in dropouts.in_the_tree(layers) if linear else ():
+        if place > linear[-1]:
+            yield _drops_the_outputs(dropped)
+        elif len(linear) < 2 or place > linear[-2]:
+            yield from _high_rate(dropped)
+
+
+def in_the_graph(trace: Trace) -> Iterator[Finding]:
+    """A dropout from which a result is reached element by element; one of a high rate, with one product between."""
+    results = set(trace.results)
+
+    def untouched(node: Node) -> bool:
+        return operation(node) in _ELEMENT_BY_ELEMENT
+
+    for dropped in dropouts.in_the_graph(trace):
+        if dropped.node not in trace.children:
+            continue
+        way = trace.ahead([dropped.node], untouched)
+        products = {child for node in way for child in trace.children[node] if operation(child) in PRODUCTS}
+        if results & way and trace.parameters[dropped.node]:  # something was computed before it
+            yield _drops_the_outputs(dropped)
+        elif results & trace.ahead(products, lambda node: untouched(node) or operation(node) == "add"):
+            yield from _high_rate(dropped)
+
+
+def _drops_the_outputs(dropped: Dropped) -> Finding:
+    return Finding(
+        dropped.layer,
+        "drops the outputs of the model",
+        "No layer after it can learn to do without the dropped values, so the loss is computed on zeros",
+        "Move it before the last Linear",
+    )
+
+
+def _high_rate(dropped: Dropped) -> Iterator[Finding]:
+    if HIGH_RATE < dropped.p < 1:
+        yield Finding(
+            dropped.layer,
+            f"a high rate (p = {dropped.p:g}) before the output",
+            "The last layer sees few of its inputs at a time, and its bias has to do the rest",
+            f"Rates before the output are commonly 0.1 to 0.3, seldom above {HIGH_RATE:g}",
+        )

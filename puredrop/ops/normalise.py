@@ -1,0 +1,76 @@
+"""Normalisation: values less their mean, over their standard deviation; the variance always has the divisor n."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..tensor import Tensor, primitive, raw
+from .elementwise import sqrt
+from .reduce import mean, var
+from .shape import reshape
+
+
+@primitive(x=lambda g, x, y, deviation, axes, eps: _gradient(g, x, y, deviation, axes, eps))
+def _standardise(backend: Any, x: Any, *, average: Any, deviation: Any, axes: Any, eps: float) -> Any:
+    """(x - average) / deviation, which are those of x itself over `axes`."""
+    y = x - average
+    y /= deviation
+    return y
+
+
+def _gradient(g: Any, x: Any, y: Any, deviation: Any, axes: tuple[int, ...], eps: float) -> Any:
+    """(g - mean(g) - y mean(g y)) / deviation: x moves its own mean and deviation."""
+    if isinstance(x, Tensor):  # to be differentiated in turn: the deviation by x too
+        deviation = sqrt(var(x, axes, keepdims=True) + eps)
+    return (g - mean(g, axes, keepdims=True) - y * mean(g * y, axes, keepdims=True)) / deviation
+
+
+def standardise(x: Any, axes: tuple[int, ...], eps: float = 1e-5) -> tuple[Any, Any, Any]:
+    """(x - mean) / sqrt(variance + eps) over `axes`; and the arrays of mean and variance, with axes of size 1."""
+    values = raw(x)
+    average = mean(values, axes, keepdims=True)
+    d = values - average
+    d *= d
+    variance = mean(d, axes, keepdims=True)
+    y = _standardise(x, average=average, deviation=(variance + eps) ** 0.5, axes=axes, eps=eps)
+    return y, average, variance
+
+
+def layer_norm(x: Any, weight: Any = 1.0, bias: Any = 0.0, eps: float = 1e-5, dims: int = 1) -> Any:
+    """Each example standardised over its last `dims` axes, times weight, plus bias (arrays of those axes, or numbers).
+
+    Reference: Ba, Kiros & Hinton, "Layer normalization" (2016).
+
+    >>> import numpy as np
+    >>> layer_norm(np.array([[1.0, 3.0]]), eps=0.0)
+    array([[-1.,  1.]])
+    """
+    rank = len(x.shape)
+    y, _, _ = standardise(x, tuple(range(rank - dims, rank)), eps)
+    return y * weight + bias
+
+
+def group_norm(x: Any, groups: int, weight: Any = 1.0, bias: Any = 0.0, eps: float = 1e-5) -> Any:
+    """x (N, C, ...) standardised over each of `groups` groups of channels; weight and bias (C,), or numbers.
+
+    Reference: Wu & He, "Group normalization" (2018).
+
+    >>> import numpy as np
+    >>> group_norm(np.array([[1.0, 3.0, 5.0, 9.0]]), groups=2, eps=0.0)
+    array([[-1.,  1., -1.,  1.]])
+    """
+    grouped = reshape(x, shape=(x.shape[0], groups, math.prod(x.shape[1:]) // groups))  # (N, groups, elements)
+    y, _, _ = standardise(grouped, (2,), eps)
+    return channelwise(reshape(y, shape=x.shape), weight, bias)
+
+
+def channelwise(x: Any, weight: Any, bias: Any) -> Any:
+    """x (N, C, ...) times weight, plus bias: (C,) each, or numbers."""
+    rank = len(x.shape)
+    return x * along_channels(weight, rank) + along_channels(bias, rank)
+
+
+def along_channels(values: Any, rank: int) -> Any:
+    """(C,) -> (C, 1, ...), which broadcasts to an (N, C, ...) of that rank; a number as it is."""
+    return reshape(values, shape=(-1, *(1,) * (rank - 2))) if hasattr(values, "shape") else values
