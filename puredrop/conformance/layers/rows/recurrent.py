@@ -107,7 +107,8 @@ def around(kind: str, option: str, *records: RecurrentDropout) -> LayerCase:
 
 def in_both_directions(kind: str, option: str, *names: str, lengths: Sequence[int] | None = None) -> LayerCase:
     """A row for one bidirectional layer that drops these, with each sequence by itself beside it."""
-    record = RecurrentDropout(**dict.fromkeys(names, P))
+    rates: dict[str, Any] = dict.fromkeys(names, P)
+    record = RecurrentDropout(**rates)
     make = lambda: Whole(getattr(nn, kind)(D, H, bidirectional=True, dropout=record), lengths)  # noqa: E731
     return row(kind, option, make, one_by_one(kind, names, lengths or (L,) * N))
 
