@@ -4,19 +4,19 @@ from . import methods as _methods  # noqa: F401  # binds the operators of Tensor
 from .arithmetic import add, divide, matmul, multiply, negative, power, subtract
 from .dense import linear
 from .elementwise import absolute, clip, exp, log, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, where
+from .joining import concatenate, stack
 from .masking import drop, drop_given
 from .normalise import group_norm, layer_norm, standardise
 from .probability import cross_entropy, log_softmax, softmax
+from .recurrent import lstm_sequence
 from .reduce import max, mean, min, std, sum, var
 from .shape import (
     astype,
     broadcast_to,
-    concatenate,
     flatten,
     reshape,
     scatter,
     squeeze,
-    stack,
     swapaxes,
     take,
     transpose,
@@ -46,6 +46,7 @@ __all__ = [
     "tanh",
     "where",
     "linear",
+    "lstm_sequence",
     "max",
     "mean",
     "min",

@@ -1,10 +1,23 @@
 """The tape: a tensor is an array, its backend, and the node that made it; a primitive brings its gradient along."""
 
-from .differentiate import grad
-from .fused import fused
+from .differentiate import Part, grad
+from .fused import composed, fused
 from .node import Node, no_grad
 from .recompute import checkpoint
 from .rules import PRIMITIVES, operation, primitive
 from .tensor import Tensor, raw
 
-__all__ = ["PRIMITIVES", "Node", "Tensor", "checkpoint", "fused", "grad", "no_grad", "operation", "primitive", "raw"]
+__all__ = [
+    "PRIMITIVES",
+    "Node",
+    "Part",
+    "Tensor",
+    "checkpoint",
+    "composed",
+    "fused",
+    "grad",
+    "no_grad",
+    "operation",
+    "primitive",
+    "raw",
+]

@@ -1,7 +1,7 @@
 """The table of layers: a row for each layer and option, a file for each family."""
 
 from ..case import LayerCase
-from . import dense
+from . import dense, recurrent
 
-FAMILIES = (dense,)
+FAMILIES = (dense, recurrent)
 CASES: tuple[LayerCase, ...] = tuple(case for family in FAMILIES for case in family.CASES)
