@@ -407,8 +407,8 @@ def test_a_cell_in_a_loop_is_the_sequence_with_the_same_masks(kind):
     record = RecurrentDropout(**TOGETHER[kind])
     record = RecurrentDropout(**{**TOGETHER[kind], "output": 0.0}) if record.output else record
     sequence, cell = built(kind, dropout=record), getattr(nn, f"{kind}Cell")(D, H, dropout=record).seed(7)
-    cell.load_state_dict({name.removesuffix("_l0"): w for name, w in sequence.state_dict().items()})
-    cell.astype(np.float64).load_state_dict({n.removesuffix("_l0"): w for n, w in sequence.state_dict().items()})
+    weights = {name.removesuffix("_l0"): w for name, w in sequence.state_dict().items()}
+    cell.astype(np.float64).load_state_dict(weights)
     for _ in range(2):  # a second sequence, with other masks
         y, last = sequence(X)
         state, hs = None, []

@@ -11,7 +11,7 @@ import numpy as np
 from .. import backends
 from ..tensor import Node, Tensor, raw
 from ..tensor.node import thread
-from ..tensor.rules import agreed_backend, explained
+from ..tensor.rules import Rules, agreed_backend, explained
 from ..tensor.tensor import bare
 from .shape import take, unsqueeze
 
@@ -55,7 +55,7 @@ def concatenate(xs: Sequence[Any], axis: int = 0) -> Any:
         return bare(y, backend, None)
     stops = np.cumsum([0, *(x.shape[axis] for x in xs)]).tolist()
     lead = (slice(None),) * (axis % rank)
-    rules = [_Place((*lead, slice(a, b))) for a, b in pairwise(stops)]
+    rules = Rules("concatenate", (_Place((*lead, slice(a, b))) for a, b in pairwise(stops)))
     return bare(y, backend, Node(rules, parents, ((),) * len(xs), y.shape, backend))
 
 

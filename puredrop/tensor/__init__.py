@@ -1,7 +1,7 @@
 """The tape: a tensor is an array, its backend, and the node that made it; a primitive brings its gradient along."""
 
 from .differentiate import Part, grad
-from .fused import fused
+from .fused import composed, fused
 from .node import Node, no_grad
 from .recompute import checkpoint
 from .rules import PRIMITIVES, operation, primitive
@@ -13,6 +13,7 @@ __all__ = [
     "Part",
     "Tensor",
     "checkpoint",
+    "composed",
     "fused",
     "grad",
     "no_grad",

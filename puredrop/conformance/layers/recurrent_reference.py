@@ -63,8 +63,8 @@ def pytorchs_cell(kind: str, **options: Any) -> Callable[..., Any]:
     return reference
 
 
-def layered(*drops: Sequence[str]) -> Callable[..., Any]:
-    """PyTorch's LSTM, one layer for each sequence of names, and around it what is dropped there, in this order."""
+def layered(kind: str, *drops: Sequence[str]) -> Callable[..., Any]:
+    """PyTorch's layer of that name, one for each sequence of names, and around it what is dropped there, in order."""
 
     def reference(torch: Any, w: dict[str, Any], noise: Any, x: Any) -> Any:
         states = []
@@ -73,12 +73,26 @@ def layered(*drops: Sequence[str]) -> Callable[..., Any]:
             weights = own(w, f"_l{k}")
             x = dropped(torch, masks, "input", x)
             weights["weight_hh_l0"] = dropped(torch, masks, "weight", weights["weight_hh_l0"])
-            x, state = torch.func.functional_call(torch.nn.LSTM(x.shape[-1], H), weights, (x,))
+            layer = getattr(torch.nn, kind)(x.shape[-1], H)
+            x, state = torch.func.functional_call(layer, weights, (x,))
             x = dropped(torch, masks, "between", dropped(torch, masks, "output", x))
-            states.append(state)
+            states.append(parts(state))
         return flat(torch.cat, x, *(torch.cat(each) for each in zip(*states, strict=True)))
 
     return reference
+
+
+def language_model(torch: Any, w: dict[str, Any], noise: Any, ids: Any) -> Any:
+    """Merity et al.: rows of the embedding are dropped, then as `layered`, then the embedding once more."""
+    words, place = torch.unique(ids, return_inverse=True)
+    kept, _ = noise.take(), noise.take()  # (1, words that occur, H), and once more as the mask to return
+    x = torch.where(kept.reshape(len(words), -1), w["embedding"][words] / (1 - P), 0.0)[place]
+    masks = {name: noise.take() for name in ("input", "weight", "output")}
+    weights = own({name: each for name, each in w.items() if name.startswith("layer.")})
+    weights["weight_hh_l0"] = dropped(torch, masks, "weight", weights["weight_hh_l0"])
+    x = dropped(torch, masks, "input", x)
+    y, _ = torch.func.functional_call(torch.nn.LSTM(x.shape[-1], H), weights, (x,))
+    return dropped(torch, masks, "output", y) @ w["embedding"].T
 
 
 def dropped(torch: Any, masks: dict[str, Any], name: str, x: Any) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from .... import nn, ops
 from ....nn import RecurrentDropout
 from ..case import LayerCase, normal
@@ -16,6 +18,7 @@ from ..recurrent_reference import (
     P,
     flat,
     in_pieces,
+    language_model,
     layered,
     one_by_one,
     papers,
@@ -25,6 +28,8 @@ from ..recurrent_reference import (
 )
 
 LENGTHS = (2, 3)
+WORDS = 5
+IDS = np.array([[0, 3], [4, 0], [2, 2]])  # (L, N)
 
 
 class Whole(nn.Module):
@@ -64,6 +69,18 @@ class Steps(nn.Module):
         return flat(ops.concatenate, *states)
 
 
+class LanguageModel(nn.Module):
+    """Ids (L, N) -> scores (L, N, words): an LSTM between an embedding and the same embedding."""
+
+    def __init__(self) -> None:
+        self.embedding = nn.Parameter((WORDS, H), nn.init.fan_in_uniform(H))
+        self.drop = nn.EmbeddingDropout(P)
+        self.layer = nn.LSTM(H, H, dropout=RecurrentDropout(input=P, weight=P, output=P))
+
+    def forward(self, ids: Any) -> Any:
+        return ops.linear(self.layer(self.drop(self.embedding, ids))[0], self.embedding, 0.0)
+
+
 def x_only(batch_first: bool = False) -> Callable[[], Any]:
     """An input without a state."""
     return lambda: (normal(*((N, L) if batch_first else (L, N)), D),)
@@ -79,6 +96,21 @@ def with_state(kind: str, runs: int = 0, given: int = H) -> Callable[[], Any]:
 def row(layer: str, option: str, make: Callable[[], nn.Module], reference: Any, inputs: Any = None) -> LayerCase:
     """A row with the usual input."""
     return LayerCase(layer=layer, option=option, make=make, inputs=inputs or x_only(), reference=reference)
+
+
+def around(kind: str, option: str, *records: RecurrentDropout) -> LayerCase:
+    """A row for layers with a record each, and PyTorch's layers with the same dropout around them."""
+    make = lambda: Whole(getattr(nn, kind)(D, H, len(records), dropout=records))  # noqa: E731
+    names = ("input", "weight", "output", "between")
+    return row(kind, option, make, layered(kind, *([n for n in names if getattr(each, n)] for each in records)))
+
+
+def in_both_directions(kind: str, option: str, *names: str, lengths: Sequence[int] | None = None) -> LayerCase:
+    """A row for one bidirectional layer that drops these, with each sequence by itself beside it."""
+    rates: dict[str, Any] = dict.fromkeys(names, P)
+    record = RecurrentDropout(**rates)
+    make = lambda: Whole(getattr(nn, kind)(D, H, bidirectional=True, dropout=record), lengths)  # noqa: E731
+    return row(kind, option, make, one_by_one(kind, names, lengths or (L,) * N))
 
 
 def dropping(kind: str, option: str, *names: str, **settings: Any) -> LayerCase:
@@ -111,6 +143,16 @@ CASES = (
     ),
     dropping("RNN", "Gal's input and state", "input", "state"),
     dropping("RNN", "zoneout", "zoneout"),
+    around("RNN", "weight drop", RecurrentDropout(weight=P)),
+    around("RNN", "AWD: input, weights, output of 2 layers", *AWD),
+    around("RNN", "between 2 layers", RecurrentDropout(between=P), RecurrentDropout()),
+    in_both_directions("RNN", "bidirectional, lengths, state and zoneout", "state", "zoneout", lengths=LENGTHS),
+    row(
+        "RNN",
+        "in chunks of 2 and 1 steps, one mask a sequence",
+        lambda: Whole(nn.RNN(D, H, dropout=CHUNKED, masks_per="sequence"), chunks=(2, 1)),
+        in_pieces("RNN", ("state", "zoneout"), 2),
+    ),
     row("LSTM", "plain", lambda: Whole(nn.LSTM(D, H)), pytorchs("LSTM")),
     row("LSTM", "no bias", lambda: Whole(nn.LSTM(D, H, bias=False)), pytorchs("LSTM", bias=False)),
     row("LSTM", "initial state", lambda: Whole(nn.LSTM(D, H)), pytorchs("LSTM"), with_state("LSTM", 1)),
@@ -153,17 +195,13 @@ CASES = (
         "LSTM",
         "PyTorch's dropout between 2 layers",
         lambda: Whole(nn.LSTM(D, H, 2, dropout=P)),
-        layered(["between"], []),
+        layered("LSTM", ["between"], []),
     ),
-    row("LSTM", "Gal's input", lambda: Whole(nn.LSTM(D, H, dropout=RecurrentDropout(input=P))), layered(["input"])),
-    row("LSTM", "weight drop", lambda: Whole(nn.LSTM(D, H, dropout=RecurrentDropout(weight=P))), layered(["weight"])),
-    row("LSTM", "locked output", lambda: Whole(nn.LSTM(D, H, dropout=RecurrentDropout(output=P))), layered(["output"])),
-    row(
-        "LSTM",
-        "AWD: input, weights, output of 2 layers",
-        lambda: Whole(nn.LSTM(D, H, 2, dropout=AWD)),
-        layered(["input", "weight", "output"], ["weight", "output"]),
-    ),
+    around("LSTM", "Gal's input", RecurrentDropout(input=P)),
+    around("LSTM", "weight drop", RecurrentDropout(weight=P)),
+    around("LSTM", "locked output", RecurrentDropout(output=P)),
+    around("LSTM", "AWD: input, weights, output of 2 layers", *AWD),
+    row("LSTM", "AWD with rows of a tied embedding", LanguageModel, language_model, lambda: (IDS,)),
     dropping("LSTM", "Gal's state", "state"),
     dropping("LSTM", "Gal's input and state, a mask for each gate", "input", "state", tied=False),
     dropping("LSTM", "Semeniuta's update, each step", "update"),
@@ -179,20 +217,11 @@ CASES = (
         lambda: Whole(nn.LSTM(D, H, projection=2, dropout=CHUNKED)),
         papers("LSTM", "state", "zoneout", given=2),
     ),
-    row(
-        "LSTM",
-        "bidirectional, lengths, state, update and zoneout",
-        lambda: Whole(
-            nn.LSTM(D, H, bidirectional=True, dropout=RecurrentDropout(state=P, update=P, zoneout=P)), LENGTHS
-        ),
-        one_by_one("LSTM", ("state", "update", "zoneout"), LENGTHS),
+    in_both_directions(
+        "LSTM", "bidirectional, lengths, state, update and zoneout", "state", "update", "zoneout", lengths=LENGTHS
     ),
-    row(
-        "LSTM",
-        "bidirectional, Gal's state",
-        lambda: Whole(nn.LSTM(D, H, bidirectional=True, dropout=RecurrentDropout(state=P))),
-        one_by_one("LSTM", ("state",), (L, L)),
-    ),
+    in_both_directions("LSTM", "bidirectional, Gal's state", "state"),
+    in_both_directions("LSTM", "bidirectional, lengths, Moon's memory", "memory", lengths=LENGTHS),
     row(
         "LSTM",
         "in chunks of 1 and 2 steps, one mask a sequence",
@@ -226,6 +255,19 @@ CASES = (
     dropping("GRU", "a mask for each gate, reset before", "input", "state", tied=False, reset_after=False),
     dropping("GRU", "Semeniuta's update, each step", "update"),
     dropping("GRU", "Semeniuta's update, each sequence, and zoneout", "update", "zoneout", update_locked=True),
+    dropping("GRU", "zoneout", "zoneout"),
+    around("GRU", "weight drop", RecurrentDropout(weight=P)),
+    around("GRU", "AWD: input, weights, output of 2 layers", *AWD),
+    around("GRU", "between 2 layers", RecurrentDropout(between=P), RecurrentDropout()),
+    in_both_directions(
+        "GRU", "bidirectional, lengths, state, update and zoneout", "state", "update", "zoneout", lengths=LENGTHS
+    ),
+    row(
+        "GRU",
+        "in chunks of 2 and 1 steps, one mask a sequence",
+        lambda: Whole(nn.GRU(D, H, dropout=CHUNKED, masks_per="sequence"), chunks=(2, 1)),
+        in_pieces("GRU", ("state", "zoneout"), 2),
+    ),
     row("RNNCell", "tanh", lambda: Steps(nn.RNNCell(D, H)), pytorchs_cell("RNNCell")),
     row(
         "RNNCell",
@@ -235,6 +277,12 @@ CASES = (
         with_state("RNN"),
     ),
     row("LSTMCell", "initial state", lambda: Steps(nn.LSTMCell(D, H)), pytorchs_cell("LSTMCell"), with_state("LSTM")),
+    row(
+        "RNNCell",
+        "state and zoneout in a loop",
+        lambda: Steps(nn.RNNCell(D, H, dropout=CHUNKED)),
+        in_pieces("RNN", ("state", "zoneout"), L, cell=True),
+    ),
     row("LSTMCell", "no bias", lambda: Steps(nn.LSTMCell(D, H, bias=False)), pytorchs_cell("LSTMCell", bias=False)),
     row(
         "LSTMCell",
