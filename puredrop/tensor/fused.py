@@ -138,7 +138,7 @@ def fused(reference: Callable[..., Any]) -> Callable[[Callable[..., Any]], Calla
             return bare(y, backend, Node(table, parents, [saved] * len(parents), y.shape, backend))
 
         apply.reference = reference  # type: ignore[attr-defined]
-        PRIMITIVES[body.__name__], NAMES[id(table)] = apply, body.__name__
+        PRIMITIVES[body.__name__] = apply
         return apply
 
     return decorate
