@@ -57,7 +57,7 @@ def lstm(path: str | Path | None = None, epochs: int | None = None) -> Study:
         ),
         Contender("concrete", "input and output, p learned", partial(build, form="concrete", p=0.1)),
     )
-    return _study("lstm", "A language model with an LSTM", source, train, valid, contenders, epochs or 15)
+    return _study("lstm", "A language model with an LSTM", source, train, valid, contenders, epochs or 20)
 
 
 def transformer(path: str | Path | None = None, epochs: int | None = None) -> Study:
@@ -73,7 +73,7 @@ def transformer(path: str | Path | None = None, epochs: int | None = None) -> St
         Contender("LayerDrop", "whole layers, p = 0.1", partial(build, layer_p=0.1)),
         Contender("concrete", "hidden units, p learned", partial(build, form="concrete", p=0.1)),
     )
-    return _study("transformer", "A language model with a transformer", source, train, valid, contenders, epochs or 15)
+    return _study("transformer", "A language model with a transformer", source, train, valid, contenders, epochs or 20)
 
 
 def _attention_only(build: Callable[..., nn.Module]) -> nn.Module:
