@@ -57,7 +57,7 @@ def lstm(path: str | Path | None = None, epochs: int | None = None) -> Study:
         ),
         Contender("concrete", "input and output, p learned", partial(build, form="concrete", p=0.1)),
     )
-    return _study("lstm", "A language model with an LSTM", source, train, valid, contenders, epochs or 20)
+    return _study("lstm", "A language model with an LSTM", source, train, valid, contenders, epochs or 25)
 
 
 def transformer(path: str | Path | None = None, epochs: int | None = None) -> Study:
