@@ -1,6 +1,7 @@
 """Layers, losses, and what trains and saves them."""
 
-from . import convolution, init, learned, noise_layers, normalisation, pooling, residual, structured, weights
+from . import blocks, convolution, init, learned, noise_layers, normalisation, pooling, residual, structured, weights
+from .blocks import *  # noqa: F403
 from .convolution import *  # noqa: F403  # each family lists its layers in its own __all__
 from .data import Batches
 from .diagnosis import Finding, diagnose
@@ -62,6 +63,7 @@ __all__ = [
     *normalisation.__all__,
     *convolution.__all__,
     *pooling.__all__,
+    *blocks.__all__,
     *structured.__all__,
     *weights.__all__,
     *residual.__all__,

@@ -1,7 +1,7 @@
 """The table of layers: a row for each layer and option, a file for each family."""
 
 from ..case import LayerCase
-from . import activations, dense
+from . import activations, convolutional, dense
 
-FAMILIES = (dense, activations)
+FAMILIES = (dense, activations, convolutional)
 CASES: tuple[LayerCase, ...] = tuple(case for family in FAMILIES for case in family.CASES)
