@@ -20,9 +20,10 @@ lint: .venv/.test
 pictures: .venv/.demo
 	$(BIN)/puredrop demo --pictures docs
 
-# The catalogue of variants, made from the code.
+# The catalogue of variants and its pictures, made from the code.
 docs: .venv/.demo
 	$(BIN)/puredrop variants --markdown > docs/variants.md
+	$(BIN)/puredrop variants --pictures docs
 
 bench: .venv/.test
 	$(BIN)/puredrop bench --json bench/results/cpu.json --picture docs/bench.png

@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
 
     catalogue = commands.add_parser("variants", help="every variant, a line each")
     catalogue.add_argument("--markdown", action="store_true", help="as docs/variants.md has it: formulas and sources")
+    catalogue.add_argument("--pictures", metavar="FOLDER", help="draw the masks there, as docs/variants.md shows them")
     catalogue.set_defaults(run=_variants)
 
     listing = commands.add_parser("backends", help="the backends that are installed")
@@ -116,7 +117,12 @@ def _require_folder(folder: Path) -> None:
 def _variants(args: argparse.Namespace) -> int:
     from .conformance import catalogue
 
-    print(catalogue.as_markdown() if args.markdown else catalogue.as_text())
+    if args.pictures:
+        _require_folder(Path(args.pictures))
+        for path in catalogue.save_pictures(args.pictures):
+            print(path)
+    else:
+        print(catalogue.as_markdown() if args.markdown else catalogue.as_text())
     return 0
 
 

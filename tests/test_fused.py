@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from puredrop import Tensor, grad, gradcheck, no_grad, ops
-from puredrop.tensor import PRIMITIVES, fused
+from puredrop.tensor import PRIMITIVES, composed, fused, operation
 
 R = np.random.default_rng(0)
 CALLS = []
@@ -85,6 +85,15 @@ def test_two_backends_must_not_meet():
 def test_shapes_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match=r"squash: .*got shapes \(2,\), \(3,\)"):
         _squash(Tensor(np.ones(2)), np.ones(3), scale=1.0)
+
+
+def test_the_graph_of_a_composed_run_has_every_step():
+    a = Tensor(np.ones(2), requires_grad=True)
+    with composed():
+        steps = _squash(a, a, scale=1.0)
+        assert np.array_equal(_squash(np.ones(2), np.ones(2), scale=1.0), steps.data)
+    assert operation(steps.node) == "multiply"
+    assert operation(_squash(a, a, scale=1.0).node) == "_squash"
 
 
 def test_a_graph_is_freed_by_backward():

@@ -3,13 +3,16 @@
 from contextlib import contextmanager
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from puredrop import gradcheck, nn
+from puredrop import gradcheck, nn, ops
 from puredrop.conformance.layers import CASES, as_text, verify_layers
+from puredrop.conformance.layers.case import normal
 from puredrop.conformance.layers.checks import BOUND, STEPS_BOUND, after_steps, compared
 
 IDS = [case.name for case in CASES]
+NUMBERS = 50  # beyond so many, derivatives are taken in random directions and not by every number
 SOME_STEPS = 10  # `puredrop verify --layers` takes 200
 
 
@@ -37,6 +40,21 @@ def lent(model, tensors):
             p.data, p.node = data, node
 
 
+def along(f, arrays):
+    """f of large arrays as a function of three numbers: how far to go in three random directions.
+
+    Its three results are random sums over those of f. A wrong derivative anywhere shows in all of them.
+    """
+    ways = [[normal(*a.shape, seed=10 * k + i) for i, a in enumerate(arrays)] for k in range(3)]
+
+    def run(s):
+        moved = [a + sum(s[k] * ways[k][i] for k in range(3)) for i, a in enumerate(arrays)]
+        y = f(*moved)
+        return ops.stack([(y * normal(*y.shape, seed=40 + k)).sum() for k in range(3)])
+
+    return run
+
+
 @pytest.mark.parametrize("case", [c for c in CASES if c.smooth], ids=[c.name for c in CASES if c.smooth])
 def test_derivatives_are_those_of_finite_differences(case):
     model = case.built("numpy")
@@ -50,8 +68,10 @@ def test_derivatives_are_those_of_finite_differences(case):
         with lent(model, parameters):
             return model(*(next(xs) if a.dtype.kind == "f" else a for a in arrays))
 
-    numbers = [start[name] for name, _ in model.named_parameters()]
-    errors = gradcheck(run, *real, *numbers, second=case.second is None, backend="numpy")
+    f, numbers = run, [*real, *(start[name] for name, _ in model.named_parameters())]
+    if sum(a.size for a in numbers) > NUMBERS:
+        f, numbers = along(run, numbers), [np.zeros(3)]
+    errors = gradcheck(f, *numbers, second=case.second is None, backend="numpy")
     assert errors.first < 1e-6
     assert errors.second is None or errors.second < 1e-5
 
@@ -68,6 +88,14 @@ class Detached(nn.Linear):
 
     def forward(self, x):
         return x @ self.weight.detach().T + self.bias
+
+
+@pytest.mark.parametrize("sides", [(4, 3), (40, 30)])
+def test_finite_differences_see_what_is_wrong(sides):
+    """By every number, and in random directions."""
+    wrong = replace(CASES[0], make=lambda: Detached(*sides), inputs=lambda: (normal(2, sides[0]),))
+    with pytest.raises(AssertionError):
+        test_derivatives_are_those_of_finite_differences(wrong)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Every primitive: first and second derivatives against finite differences, values against NumPy, dtype kept."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from puredrop import Key, Tensor, grad, gradcheck, ops
+from puredrop import Key, Tensor, backends, grad, gradcheck, ops
 from puredrop.ops import pooling
 from puredrop.ops.convolution import correlate
 from puredrop.ops.weights import straight_through
@@ -28,6 +30,10 @@ def normal(*shape):
 
 def positive(*shape):
     return 0.5 + R.random(shape)
+
+
+LSTM = [normal(3, 2, 2), normal(2, 3), normal(2, 3), normal(12, 2), normal(12, 3), normal(12)]
+UNITS = R.random((2, 3)) > 0.4
 
 
 # name of the primitive -> (function, inputs): at least one case for each primitive, several where shapes matter
@@ -63,8 +69,11 @@ CASES = {
     ],
     "scatter": [
         (lambda a: ops.scatter(a * a, index=np.array([1, 1, 0]), shape=(4,)), [normal(3)]),
+    ],
+    # One node for any number of arguments: no primitive, but held to the same.
+    "concatenate": [
         (lambda a, b: ops.concatenate([a * a, b * b], axis=1), [normal(2, 3), normal(2, 1)]),
-        (lambda a, b: ops.stack([a * b, b], axis=-1), [normal(2, 3), normal(2, 3)]),
+        (lambda a, b: ops.stack([a * b, b, a], axis=-1), [normal(2, 3), normal(2, 3)]),
     ],
     "astype": [(lambda a: (a * a).astype(np.float64), [normal(3)])],
     "exp": [(lambda a: a.exp(), [normal(4)])],
@@ -138,6 +147,13 @@ CASES = {
     "window_spread": [
         (lambda g: pooling.window_spread(g * g, shape=(2, 1, 4), window=WINDOW), [normal(2, 1, 3)]),
     ],
+    "lstm_sequence": [
+        (lambda *a: ops.lstm_sequence(*a), LSTM),
+        (lambda *a: ops.lstm_sequence(*a, reverse=True), LSTM),
+        (lambda *a: ops.lstm_sequence(*a, keep=UNITS, scale=1.7), LSTM),
+        (lambda *a: ops.lstm_sequence(*a, keep=UNITS, scale=1.7, reverse=True), LSTM),
+        (lambda x, h, w: ops.lstm_sequence(x, h, h, w, w, 0.0), [normal(3, 2, 3), normal(2, 3), normal(12, 3)]),
+    ],
     "drop": [
         (lambda x: ops.drop(x * x, 0.0, draw=DRAW, scale=1.7), [normal(3, 4)]),
         (lambda x, v: ops.drop(x * v, v * v, draw=DRAW, scale=0.7, shift=0.3), [normal(3, 4), normal(4)]),
@@ -153,7 +169,8 @@ CASES = {
 
 def test_every_primitive_has_a_case():
     """Those of other packages have theirs in the tests of their family."""
-    assert {name for name, f in PRIMITIVES.items() if f.__module__.startswith("puredrop.ops.")} == set(CASES)
+    primitives = {name for name, f in PRIMITIVES.items() if f.__module__.startswith("puredrop.ops.")}
+    assert primitives | {"concatenate"} == set(CASES)
 
 
 EACH = [(name, i) for name, cases in CASES.items() for i in range(len(cases))]
@@ -168,6 +185,7 @@ PLAIN = (
     "linear",
     "drop",
     "drop_given",
+    "lstm_sequence",
     "maximum",
     "_where",
 )
@@ -230,6 +248,51 @@ def test_softmax_family_is_stable_for_large_inputs():
     assert np.array_equal(ops.log_softmax(x), [[0.0, -1e4, -2e4]])
     assert ops.cross_entropy(x, labels=np.array([2])) == 2e4
     assert np.array_equal(ops.sigmoid(np.array([-1e4, 1e4])), [0.0, 1.0])
+
+
+def test_a_tensor_cut_into_slices_gathers_its_gradient_in_one_buffer():
+    """Not in a buffer for each slice: a loop over n steps of a sequence costs n, not n squared."""
+
+    class Counting:
+        zeros_made = 0
+
+        def __getattr__(self, name):
+            return getattr(np, name)
+
+        def zeros(self, *args):
+            self.zeros_made += 1
+            return np.zeros(*args)
+
+    xp = Counting()
+    x = Tensor(normal(50, 2), replace(backends.get("numpy"), xp=xp), requires_grad=True)
+    sum((x[t] * (t + 1.0) for t in range(50)), start=x[::-2].sum()).sum().backward()
+    assert np.array_equal(x.grad[:, 0], np.arange(1.0, 51) + 2 * (np.arange(50) % 2))
+    assert xp.zeros_made == 1
+
+
+def test_a_slice_s_gradient_never_goes_into_an_array_of_somebody_else():
+    g = np.ones((3, 2))
+    x = Tensor(normal(3, 2), requires_grad=True)
+    y = x + 0.0
+    (ops.concatenate([y[1:], y[:1]]) + ops.add(y, 0.0)).backward(g)  # y receives g itself first, then slices
+    assert np.array_equal(x.grad, np.full((3, 2), 2.0))
+    assert np.array_equal(g, np.ones((3, 2)))
+
+
+@pytest.mark.parametrize("options", [{}, {"reverse": True}, {"keep": UNITS, "scale": 1.7}])
+def test_the_fused_lstm_is_its_reference(options):
+    composed = ops.lstm_sequence.reference(*LSTM, **options)
+    np.testing.assert_allclose(ops.lstm_sequence(*LSTM, **options), composed, rtol=1e-13, atol=1e-15)
+
+
+def test_joining_keeps_signs_and_names_what_does_not_fit():
+    assert np.signbit(ops.concatenate([np.array([-0.0]), np.array([1.0])])[0])
+    with pytest.raises(ValueError, match=r"concatenate: .*got shapes \(2,\), \(2, 1\)"):
+        ops.concatenate([np.ones(2), np.ones((2, 1))])
+    with pytest.raises(ValueError, match="concatenate: axis 1 does not exist"):
+        ops.concatenate([np.ones(2), np.ones(2)], axis=1)
+    with pytest.raises(TypeError, match="concatenate: tensors of two backends meet, numba and numpy"):
+        ops.concatenate([Tensor(np.ones(2), "numpy"), Tensor(np.ones(2), "numba")])
 
 
 def test_where_selects_and_does_not_multiply():

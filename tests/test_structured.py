@@ -503,3 +503,24 @@ def test_a_scheduled_rate_and_time_major_layers():
     x = np.ones((3, 4, 5), np.float32)
     assert np.array_equal(layer(x).numpy(), x)
     assert not layer(x).numpy().any()
+
+
+class TimeFirst(nn.Module):
+    """Locked dropout with the time axis in front, for x with the batch in front."""
+
+    def __init__(self):
+        self.drop = layers.LockedDropout(0.5, time_axis=0)
+
+    def forward(self, x):
+        return ops.swapaxes(self.drop(ops.swapaxes(x, a=0, b=1)), a=0, b=1)
+
+
+@pytest.mark.parametrize("masks", ["example", "pass"])
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_locked_dropout_knows_its_batch_behind_the_time_axis(masks, batch_size):
+    """With samples in flight, merged with the batch on axis 1, and in chunks: the masks of the other layout."""
+    x = np.ones((5, 4, 3), np.float32)  # (N, T, D)
+    options = {"samples": 3, "masks": masks, "batch_size": batch_size}
+    expected = predict_samples(layers.LockedDropout(0.5, time_axis=1).seed(2), x, **options)
+    assert np.array_equal(predict_samples(TimeFirst().seed(2), x, **options), expected)
+    assert len({sample.tobytes() for sample in expected}) == 3

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from .. import variants
 from ..random import Key
 
 Arrays = tuple[np.ndarray, ...]
+LayerFamily = Literal["input", "embedding", "dense", "conv", "recurrent", "attention", "residual", "pooling", "graph"]
+LAYER_FAMILIES: tuple[str, ...] = get_args(LayerFamily)
 
 
 class Failed(Exception):  # noqa: N818  # a verdict, not a malfunction
@@ -50,6 +52,8 @@ class Case:
     evaluation: "identity" in x, or a formula(xp, *inputs, p).
     real_noise: the noise is real numbers and not a mask; backends then agree to the contract's tolerance.
     pytorch(torch, x, p): PyTorch's own operation, whose mask can be read off its result; None where it has none.
+    applies_to: the families of layers where the variant is used.
+    elsewhere: library -> its name there, followed by ": " and what is different. Only what is really there.
     """
 
     name: str
@@ -66,6 +70,8 @@ class Case:
     real_noise: bool = False
     pytorch: Callable[[Any, Any, float], Any] | None = None
     not_applicable: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    applies_to: tuple[LayerFamily, ...] = ()
+    elsewhere: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def function(self) -> Callable[..., Any]:

@@ -1,8 +1,25 @@
 """Layers, losses, and what trains and saves them."""
 
-from . import blocks, convolution, init, learned, noise_layers, normalisation, pooling, residual, structured, weights
-from .blocks import *  # noqa: F403
-from .convolution import *  # noqa: F403  # each family lists its layers in its own __all__
+from . import (
+    blocks,
+    cells,
+    convolution,
+    init,
+    learned,
+    noise_layers,
+    normalisation,
+    packing,
+    pooling,
+    recurrent,
+    recurrent_dropout,
+    recurrent_state,
+    residual,
+    structured,
+    weights,
+)
+from .blocks import *  # noqa: F403  # each family lists its layers in its own __all__
+from .cells import *  # noqa: F403
+from .convolution import *  # noqa: F403
 from .data import Batches
 from .diagnosis import Finding, diagnose
 from .dropout import Dropout
@@ -27,7 +44,11 @@ from .losses import cross_entropy, mse
 from .module import Buffer, Module, Parameter, Site
 from .noise_layers import *  # noqa: F403
 from .normalisation import *  # noqa: F403
+from .packing import *  # noqa: F403
 from .pooling import *  # noqa: F403
+from .recurrent import *  # noqa: F403
+from .recurrent_dropout import *  # noqa: F403
+from .recurrent_state import *  # noqa: F403
 from .residual import *  # noqa: F403
 from .structured import *  # noqa: F403
 from .weights import *  # noqa: F403
@@ -68,4 +89,9 @@ __all__ = [
     *weights.__all__,
     *residual.__all__,
     *learned.__all__,
+    *cells.__all__,
+    *recurrent.__all__,
+    *recurrent_dropout.__all__,
+    *recurrent_state.__all__,
+    *packing.__all__,
 ]

@@ -301,9 +301,14 @@ class Site(Module):
     rng: Rng | None = None
     batch_axis = 0
 
-    def address(self, shape: tuple[int, ...], shared: tuple[int, ...] = ()) -> tuple[Keys, Index] | None:
-        """Where this site's next draw takes place, for an array of `shape`; None where it does not draw (eval)."""
-        return journal.remembered(lambda: self._address(shape, shared))
+    def address(
+        self, shape: tuple[int, ...], shared: tuple[int, ...] = (), keys: Keys | None = None
+    ) -> tuple[Keys, Index] | None:
+        """Where this site's next draw takes place, for an array of `shape`; None where it does not draw (eval).
+
+        `keys` are those of an earlier draw that goes on: nothing advances then.
+        """
+        return journal.remembered(lambda: self._address(shape, shared, keys))
 
     def rate(self, p: Any, key: Keys) -> Any:
         """The rate of the draw at `key`: p itself, or what a schedule says at the step of the draw.
@@ -316,7 +321,7 @@ class Site(Module):
         first = key[0] if isinstance(key, tuple) else key
         return checked_rate(type(self).__name__, p(first.step if first.sample == 0 else self.rng.step))
 
-    def _address(self, shape: tuple[int, ...], shared: tuple[int, ...]) -> tuple[Keys, Index] | None:
+    def _address(self, shape: tuple[int, ...], shared: tuple[int, ...], keys: Keys | None) -> tuple[Keys, Index] | None:
         run = passes.current()
         if run is None:
             raise RuntimeError(f"{type(self).__name__}: call the layer itself, layer(x), not its forward")
@@ -327,7 +332,7 @@ class Site(Module):
             raise RuntimeError(
                 f"{type(self).__name__} has nothing to draw with; call .seed(s) on the model, or load its random state"
             )
-        return run.address(self.rng, mode, shape, shared, self.batch_axis)
+        return run.address(self.rng, mode, shape, shared, self.batch_axis, keys)
 
 
 def by_sample(function: Callable[[Any], Any], x: Any, keys: Keys, batch_axis: int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from .. import variants
@@ -11,7 +12,7 @@ from ..variants.door import checked_rate, whole_number
 from ..variants.pooling import pooled_shape
 from ..variants.schedules import Schedule
 from ..variants.structured import spatial_axes
-from .module import Site
+from .module import Site, by_sample
 
 __all__ = [
     "SpatialDropout",
@@ -54,7 +55,8 @@ class _Shell(Site):
         if where is None:
             return type(self).function(x, training=False, **self.settings)
         key, index = where
-        return type(self).function(x, self.rate(self.p, key), key=key, index=index, **self.settings)
+        drop = partial(type(self).function, p=self.rate(self.p, key), key=key, index=index, **self.settings)
+        return by_sample(drop, x, key, self.batch_axis)
 
     def extra_repr(self) -> str:
         return _shown({"p": self.p, **self.settings})

@@ -6,20 +6,20 @@ from .arithmetic import add, divide, matmul, multiply, negative, power, subtract
 from .convolution import convolution, transposed_convolution
 from .dense import linear
 from .elementwise import absolute, clip, exp, expm1, log, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, where
+from .joining import concatenate, stack
 from .masking import drop, drop_given
 from .normalise import group_norm, layer_norm, standardise
 from .pooling import adaptive_avg_pool, adaptive_max_pool, avg_pool, max_pool
 from .probability import cross_entropy, log_softmax, softmax
+from .recurrent import lstm_sequence
 from .reduce import max, mean, min, std, sum, var
 from .shape import (
     astype,
     broadcast_to,
-    concatenate,
     flatten,
     reshape,
     scatter,
     squeeze,
-    stack,
     swapaxes,
     take,
     transpose,
@@ -62,6 +62,7 @@ __all__ = [
     "adaptive_max_pool",
     "avg_pool",
     "max_pool",
+    "lstm_sequence",
     "max",
     "mean",
     "min",

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from ..tensor import primitive
+from ..tensor import Part, Tensor, primitive
 
 
 @primitive(x=lambda g, x_shape: reshape(g, shape=x_shape))
@@ -42,7 +40,7 @@ def broadcast_to(backend: Any, x: Any, *, shape: Any) -> Any:
     return backend.xp.broadcast_to(x, shape)
 
 
-@primitive(x=lambda g, x_shape, index: scatter(g, index=index, shape=x_shape))
+@primitive(x=lambda g, x_shape, index: _put_back(g, index, x_shape))
 def take(backend: Any, x: Any, *, index: Any) -> Any:
     """x[index]."""
     return x[index]
@@ -65,34 +63,6 @@ def astype(backend: Any, x: Any, *, dtype: Any) -> Any:
     return x.astype(dtype)
 
 
-def concatenate(xs: Sequence[Any], axis: int = 0) -> Any:
-    """Arrays joined along an axis.
-
-    >>> concatenate([np.zeros(1), np.ones(2)])
-    array([0., 1., 1.])
-    """
-    rank = len(xs[0].shape)
-    if not -rank <= axis < rank:
-        raise ValueError(f"concatenate: axis {axis} does not exist in shape {xs[0].shape}")
-    axis %= rank
-    stops = np.cumsum([0, *(x.shape[axis] for x in xs)])
-    shape = (*xs[0].shape[:axis], int(stops[-1]), *xs[0].shape[axis + 1 :])
-    places = [(slice(None),) * axis + (slice(int(a), int(b)),) for a, b in pairwise(stops)]
-    total = scatter(xs[0], index=places[0], shape=shape)
-    for x, place in zip(xs[1:], places[1:], strict=True):
-        total = total + scatter(x, index=place, shape=shape)
-    return total
-
-
-def stack(xs: Sequence[Any], axis: int = 0) -> Any:
-    """Arrays joined along a new axis.
-
-    >>> stack([np.zeros(2), np.ones(2)], axis=1).shape
-    (2, 2)
-    """
-    return concatenate([unsqueeze(x, axis) for x in xs], axis)
-
-
 def flatten(x: Any, start: int = 0) -> Any:
     """All axes from `start` on made one."""
     return reshape(x, shape=(*x.shape[:start], math.prod(x.shape[start:])))
@@ -107,6 +77,10 @@ def squeeze(x: Any, axis: Any = None) -> Any:
 def unsqueeze(x: Any, axis: int) -> Any:
     """With a new axis of size 1."""
     return reshape(x, shape=np.expand_dims(np.broadcast_to(0, x.shape), axis).shape)
+
+
+def _put_back(g: Any, index: Any, shape: Any) -> Any:
+    return Part(index, g) if _is_basic(index) and not isinstance(g, Tensor) else scatter(g, index=index, shape=shape)
 
 
 def _is_basic(index: Any) -> bool:

@@ -46,12 +46,24 @@ class Pass:
     calls: Counter[int] = field(default_factory=Counter)
 
     def address(
-        self, rng: Rng, mode: Mode, shape: Sequence[int], shared: Sequence[int] = (), batch_axis: int = 0
+        self,
+        rng: Rng,
+        mode: Mode,
+        shape: Sequence[int],
+        shared: Sequence[int] = (),
+        batch_axis: int = 0,
+        keys: Keys | None = None,
     ) -> tuple[Keys, Index]:
-        """Where the next draw of a site takes place, for an array of `shape`."""
+        """Where the next draw of a site takes place, for an array of `shape`; `keys` are a draw's that goes on."""
+        in_flight = 1 if mode == "train" else len(self.samples)
+        index = self._index(tuple(shape), tuple(shared), batch_axis, in_flight)
+        if keys is not None:
+            drawn = len(keys) if isinstance(keys, tuple) else 1
+            if drawn != in_flight:
+                raise ValueError(f"a draw of {drawn} sample(s) cannot go on with {in_flight} in flight; begin anew")
+            return keys, index
         if mode == "train":
-            return rng.advance(), self._index(tuple(shape), tuple(shared), batch_axis, in_flight=1)
-        index = self._index(tuple(shape), tuple(shared), batch_axis, in_flight=len(self.samples))
+            return rng.advance(), index
         step = self.calls[rng.site]
         self.calls[rng.site] += 1
         keys = tuple(Key(rng.seed, rng.site, step, t + 1) for t in self.samples)

@@ -1,7 +1,7 @@
 """The tape: a tensor is an array, its backend, and the node that made it; a primitive brings its gradient along."""
 
-from .differentiate import grad
-from .fused import fused
+from .differentiate import Part, grad
+from .fused import composed, fused
 from .node import Node, no_grad
 from .recompute import checkpoint
 from .rules import PRIMITIVES, operation, primitive
@@ -10,8 +10,10 @@ from .tensor import Tensor, raw
 __all__ = [
     "PRIMITIVES",
     "Node",
+    "Part",
     "Tensor",
     "checkpoint",
+    "composed",
     "fused",
     "grad",
     "no_grad",

@@ -8,10 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from .node import Leaf, Node, thread
 from .tensor import Tensor, bare
+
+
+class Part(NamedTuple):
+    """A gradient that is g at a basic `index` and 0 elsewhere.
+
+    A rule may give one in place of an array: the walk adds it up in place, so that a tensor cut into n slices costs one
+    buffer and not n.
+    """
+
+    index: Any
+    g: Any
 
 
 def grad(y: Tensor, xs: Sequence[Tensor], gradient: Any = None, create_graph: bool = False) -> list[Any]:
@@ -84,7 +95,11 @@ def sweep(
             if node.saved is None:
                 raise RuntimeError("backward: an earlier backward pass freed this graph; compute the result again")
             for parent, d in zip(node.parents, node.gradients(g, create_graph), strict=True):
-                if parent is not None and parent.index >= oldest:
+                if parent is None or parent.index < oldest:
+                    continue
+                if isinstance(d, Part):
+                    _accumulate_part(grads, owned, parent, d)
+                else:
                     _accumulate(grads, owned, parent, d, not create_graph and node.made(d, g))
             if not create_graph and node.parents:
                 node.saved = None
@@ -120,6 +135,14 @@ def _accumulate(grads: dict[Node, Any], owned: set[Node], parent: Node, d: Any, 
         grads[parent] = grads[parent] + d
         if not isinstance(d, Tensor):
             owned.add(parent)
+
+
+def _accumulate_part(grads: dict[Node, Any], owned: set[Node], parent: Node, d: Part) -> None:
+    if parent not in owned:
+        before = grads.get(parent)
+        grads[parent] = parent.backend.xp.zeros(parent.shape, d.g.dtype) if before is None else before.copy()
+        owned.add(parent)
+    grads[parent][d.index] += d.g
 
 
 def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:

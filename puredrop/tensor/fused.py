@@ -8,14 +8,15 @@ library. The reference is the oracle of the tests, the documentation, and the so
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
 from .. import backends
 from .differentiate import sweep
 from .node import Node, set_recording, thread
-from .rules import PRIMITIVES, agreed_backend, explained
+from .rules import PRIMITIVES, Rules, agreed_backend, explained
 from .tensor import Tensor, bare
 
 Pull = Callable[[Any, Sequence[bool]], Sequence[Any]]
@@ -91,6 +92,16 @@ class _Shared:
         return saved[0], True
 
 
+@contextmanager
+def composed() -> Iterator[None]:
+    """Inside, fused primitives are their references (in this thread): the graph has every step of them."""
+    before, thread.composed = thread.composed, True
+    try:
+        yield
+    finally:
+        thread.composed = before
+
+
 def fused(reference: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make a differentiable function of `body(backend, *arrays, **parameters) -> (y, pull)`.
 
@@ -102,11 +113,14 @@ def fused(reference: Callable[..., Any]) -> Callable[[Callable[..., Any]], Calla
 
     def decorate(body: Callable[..., Any]) -> Callable[..., Any]:
         spec = list(inspect.signature(body).parameters.values())[1:]
-        table = [_Shared(i) for i in range(sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in spec))]
+        arguments = sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in spec)
+        table = Rules(body.__name__, map(_Shared, range(arguments)))
 
         @wraps(body)
         def apply(*inputs: Any, backend: Any = None, **parameters: Any) -> Any:
             tensors = [a for a in inputs if isinstance(a, Tensor)]
+            if tensors and thread.composed:
+                return reference(*inputs, **parameters)
             for a in tensors:
                 backend = agreed_backend(a.backend, backend, body.__name__)
             backend = backends.get(backend or thread.backend)

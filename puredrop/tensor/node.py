@@ -50,6 +50,7 @@ class Leaf(Node):
 
 class _Thread(threading.local):
     recording = True
+    composed = False  # whether fused primitives run as what they are made of
     backend: Backend | None = (
         None  # of the backward walk under way: its rules work on raw arrays, which have forgotten it
     )

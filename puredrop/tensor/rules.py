@@ -7,7 +7,7 @@ an activation before it is free at once.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from operator import itemgetter
 from typing import Any
@@ -60,12 +60,19 @@ def _environment_names(arguments: list[str], parameters: list[str]) -> list[str]
 _WIDE = (np.float64, np.integer, np.bool_)  # scalars that would widen a float32 array
 
 PRIMITIVES: dict[str, Callable[..., Any]] = {}
-_NAMES: dict[int, str] = {}  # identity of a primitive's rules, which its nodes hold -> its name
+
+
+class Rules(list[Any]):
+    """A rule for each argument of an operation, None where it has no gradient; nodes hold it."""
+
+    def __init__(self, operation: str, rules: Iterable[Any]) -> None:
+        super().__init__(rules)
+        self.operation = operation
 
 
 def operation(node: Node) -> str:
-    """The name of the primitive that made this node; empty for a leaf or a checkpoint."""
-    return _NAMES.get(id(node.rules), "")
+    """The name of the operation that made this node; empty for a leaf or a checkpoint."""
+    return getattr(node.rules, "operation", "")
 
 
 def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -80,9 +87,10 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Cal
         spec = inspect.signature(body).parameters.values()
         arguments = [p.name for p in spec if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
         defaults = {p.name: p.default for p in spec if p.kind is p.KEYWORD_ONLY}
-        table: list[Any] = [
-            Rule(rules[name], arguments, list(defaults)) if name in rules else None for name in arguments
-        ]
+        table = Rules(
+            body.__name__,
+            (Rule(rules[name], arguments, list(defaults)) if name in rules else None for name in arguments),
+        )
         describes = any(name.endswith(("_shape", "_dtype")) for rule in table if rule for name in rule.names)
 
         @wraps(body)
@@ -121,7 +129,7 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Cal
             saved = [parent and rule.save(env) for parent, rule in zip(parents, table, strict=True)]
             return bare(y, backend, Node(table, parents, saved, y.shape, backend))
 
-        PRIMITIVES[body.__name__], _NAMES[id(table)] = apply, body.__name__
+        PRIMITIVES[body.__name__] = apply
         return apply
 
     return decorate

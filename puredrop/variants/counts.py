@@ -107,8 +107,8 @@ def fixed_count_dropout(
         have these counts; `return_mask=True` gives (y, mask), the mask in the shape of x.
     Raises: TypeError for whole-number x or a p that is no number; ValueError for p outside [0, 1], an axis that is
         shared or does not exist, or a mask that keeps another number than k.
-    Reference: sampling without replacement (Cochran, "Sampling techniques", 1977), as in the patch dropout of Liu et
-        al. (2023).
+    Reference: Cochran, "Sampling techniques" (1977), chapter 2, for sampling without replacement; Liu et al. (2023)
+        remove patches so.
 
     >>> from puredrop import Key
     >>> fixed_count_dropout(np.ones((2, 8)), p=0.75, key=Key(seed=7)).sum(axis=1)     # 2 of 8, each 4

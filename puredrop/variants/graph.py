@@ -34,7 +34,8 @@ def drop_edge(
     """Remove each edge of a graph with probability p.
 
     Math: edge e stays with probability 1 - p, unscaled. With `undirected`, u -> v, v -> u and edges parallel to them
-        stay or go together; no edge is added, so a self-loop stays one. Evaluation and p = 0 keep all; p = 1 none.
+        stay or go together; no edge is added, so a self-loop stays one. Evaluation and p = 0 give all edges; p = 1
+        none.
     Shapes: edge_index (2, E) -> (2, kept), and the mask (E,), True = kept.
     Dtypes: edge_index any whole numbers, kept as they are.
     Draws: one halfword an edge, at (key, edge number); undirected: at the number of the first edge of the pair.
@@ -81,7 +82,7 @@ def drop_node(
     """Cut each node off with probability p: all edges that begin or end there go.
 
     Math: node v stays with probability 1 - p, an edge where both its ends stay: (1 - p)^2, self-loops 1 - p. Nothing is
-        scaled. Evaluation and p = 0 keep all; p = 1 none. `drop_node_features` is the other thing of that name.
+        scaled. Evaluation and p = 0 give all edges; p = 1 none. `drop_node_features` is the other thing of that name.
     Shapes: edge_index (2, E) -> (2, kept), the edge mask (E,) and the node mask (num_nodes,), True = kept.
     Dtypes: edge_index any whole numbers, kept as they are.
     Draws: one halfword a node, at (key, node number). `mask=` (of nodes) replaces the draw.
@@ -170,7 +171,7 @@ def drop_path_edges(
     Math: each node is a root with probability p; from a root go `walks_per_node` walks of at most `walk_length` edges,
         each edge uniform among those that leave the node; a node that none leaves ends the walk. So p is not the share
         of edges that go. Nothing is scaled. With `undirected`, an edge takes its opposite and its parallels along.
-        Evaluation and p = 0 keep all; at p = 1 every node is a root. A larger p removes a superset.
+        Evaluation and p = 0 give all edges; at p = 1 every node is a root. A larger p removes a superset.
     Shapes: edge_index (2, E) -> (2, kept), and the mask (E,), True = kept.
     Dtypes: edge_index any whole numbers, kept as they are.
     Draws: one halfword a node for the roots, at (key, node number); a uniform number at draw 1, element (node, walk,

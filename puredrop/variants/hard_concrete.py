@@ -29,7 +29,7 @@ def hard_concrete_gate(
 
     Math: z = clip(s (b - a) + a, 0, 1), s = sigmoid((log u - log(1 - u) + log_alpha) / temperature), (a, b) = stretch.
         Gradient: dz / dlog_alpha = (b - a) s (1 - s) / temperature where 0 < z < 1, else 0. P(z != 0) is
-        `hard_concrete_penalty`. Evaluation: clip(sigmoid(log_alpha) (b - a) + a, 0, 1).
+        `hard_concrete_penalty`. Evaluation gives clip(sigmoid(log_alpha) (b - a) + a, 0, 1).
     Shapes: log_alpha any, one for each weight or group; z like log_alpha. `index` says which part of the whole it is; a
         tuple of keys puts an axis in front. Select with z where it is 0, as `HardConcreteGate` does: 0 * NaN is NaN.
     Dtypes: float32, float64; z like log_alpha. The noise is float64, for in float32 u can be 1.
@@ -66,6 +66,7 @@ def hard_concrete_penalty(
     """The probability that each gate of `hard_concrete_gate` is not 0: sum it for the expected L0 norm.
 
     Math: q = sigmoid(log_alpha - temperature log(-a / b)), (a, b) = stretch. Gradient: dlog_alpha = g q (1 - q).
+        Evaluation gives q.
     Shapes: log_alpha any; q like it. Weigh each by the number of weights in its group before summing.
     Dtypes: float32, float64; q like log_alpha.
     Draws: nothing.

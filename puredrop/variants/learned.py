@@ -92,7 +92,7 @@ def local_reparametrisation_linear(
     Math: weights w ~ N(t, a t^2), other ones for each example, with t = weight and a = min(exp(log_alpha), max_alpha).
         The outputs are then y = m + sqrt(v) e, m = x t^T + b, v = (x * x) (a t * t)^T, e ~ N(0, 1): E[y] = m,
         Var[y] = v. Gradient: exact, dv = g e / (2 sqrt(v)); where v = 0 the root has a gradient of 0. Evaluation and
-        max_alpha = 0 give m.
+        max_alpha = 0 give x t^T + b.
     Shapes: x (..., I), weight (O, I), bias (O,) -> (..., O); log_alpha broadcasts to (O, I): one for the layer, each
         input (1, I), each output (O, 1) or each weight. `index` says which part of a global noise (..., O) is.
     Dtypes: float32, float64, the same for all; y like x.
@@ -138,8 +138,9 @@ def sparse_variational_linear(
 
     Math: weights w ~ N(t, a t^2), t = weight, log a = clip(log_sigma2 - log(t^2 + 1e-8), -limit, limit). The outputs
         are y = m + sqrt(v) e, m = x t^T + b, v = (x * x) (a t * t)^T, e ~ N(0, 1): E[y] = m, Var[y] = v. Gradient:
-        exact; 0 by log_sigma2 where log a is clipped; where v = 0 the root has a gradient of 0. Evaluation: m with the
-        weights of log a > threshold set to 0. Add `log_uniform_kl(sparse_log_alpha(weight, log_sigma2))` to the loss.
+        exact; 0 by log_sigma2 where log a is clipped; where v = 0 the root has a gradient of 0. Evaluation gives m with
+        the weights of log a > threshold set to 0. Add `log_uniform_kl(sparse_log_alpha(weight, log_sigma2))` to the
+        loss.
     Shapes: x (..., I), weight and log_sigma2 (O, I), bias (O,) -> (..., O). `index` says which part of a global noise
         (..., O) is.
     Dtypes: float32, float64, the same for all; y like x.
@@ -288,13 +289,13 @@ def masksembles(
 ) -> Any:
     """A few fixed masks over the features, one for each part of the batch: an ensemble within one network.
 
-    Math: y = x * m_k for the rows of part k of `members` equal parts, m_k fixed by the key, in training and in
-        evaluation; there is no scale. Gradient: dx = g * m_k. Each mask keeps the same number of features, every
-        feature is kept by some member, and members share about 1 / scale of what they keep: scale 1 keeps all, larger
-        ones make members less alike. For predictions repeat the batch, np.concatenate([x] * members), and average the
-        parts. Other masks that stay are a choice of key: the same key again (fixed masks; or the key of a rollout,
-        stored with it, in its later update), or an index of rows named by example, Index.whole(shape)[ids] (masks tied
-        to examples).
+    Math: y = x * m_k for the rows of part k of `members` equal parts, m_k fixed by the key; there is no scale.
+        Evaluation gives the same y. Gradient: dx = g * m_k. Each mask keeps the same number of features, every feature
+        is kept by some member, and members share about 1 / scale of what they keep: scale 1 keeps all, larger ones make
+        members less alike. For predictions repeat the batch, np.concatenate([x] * members), and average the parts.
+        Other masks that stay are a choice of key: the same key again (fixed masks; or the key of a rollout, stored with
+        it, in its later update), or an index of rows named by example, Index.whole(shape)[ids] (masks tied to
+        examples).
     Shapes: x (N, C, ...), N a multiple of `members`; y like x; masks (members, C).
     Dtypes: float32, float64; y like x.
     Draws: permutation words, at (key, element number) of an array (attempts, members, pool); each member keeps the

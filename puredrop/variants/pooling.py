@@ -39,9 +39,9 @@ def max_pool_dropout(
     """Drop elements with probability p, then take the largest of each window that is left.
 
     Math: y = the largest kept element of the window, 0 where none is kept; nothing is scaled. With the n elements in
-        ascending order y is the i-th with probability (1 - p) p^(n - i), so E[y] = sum_i (1 - p) p^(n - i) x_i, which
-        is what evaluation gives. Gradient: g to the element chosen (in evaluation by those weights). p = 0 is max
-        pooling, p = 1 gives zeros.
+        ascending order y is the i-th with probability (1 - p) p^(n - i). Evaluation gives
+        sum_i (1 - p) p^(n - i) x_i, which is E[y]. Gradient: g to the element chosen (in evaluation by those weights).
+        p = 0 is max pooling, p = 1 gives zeros.
     Shapes: x (N, C, L_1, ..., L_d) with d = spatial_dims, not negative; `size` and `stride` (None: size) whole numbers
         or one for each axis; y (N, C, (L_1 - size_1) // stride_1 + 1, ...).
     Dtypes: y like x.
@@ -95,7 +95,7 @@ def stochastic_pool(
 ) -> Any:
     """Take one element of each window, with a probability in proportion to its value.
 
-    Math: y = x_i with probability x_i / sum x over the window; E[y] = sum x^2 / sum x, which is what evaluation gives.
+    Math: y = x_i with probability x_i / sum x over the window. Evaluation gives sum x^2 / sum x, which is E[y].
         Gradient: g to the element chosen, none by the probabilities, as in the paper; in evaluation dx_i =
         g (2 x_i - y) / sum x. A window of zeros gives 0 with a zero gradient. There is no rate.
     Shapes: x (N, C, L_1, ..., L_d) with d = spatial_dims, not negative; `size` and `stride` (None: size) whole numbers

@@ -94,10 +94,10 @@ def update_dropout(
 ) -> Any:
     """Drop what is written into a memory and never the memory: recurrent dropout without memory loss.
 
-    Math: c = f * c_prev + i * d(u), d(u) = u * m / (1 - p); E[c] = f * c_prev + i * u, which is the value in evaluation
-        and at p = 0. Gradient: du = g * i * m / (1 - p); di = g * d(u); dc_prev = g * f. p = 1 gives f * c_prev. LSTM:
-        f and i are its gates, u the tanh candidate. GRU: f = 1 - z, i = z, u the candidate state. The scale is safe
-        here, for nothing that is scaled is scaled again at the next step.
+    Math: c = f * c_prev + i * d(u), d(u) = u * m / (1 - p); E[c] = f * c_prev + i * u. Evaluation and p = 0 give
+        f * c_prev + i * u. Gradient: du = g * i * m / (1 - p); di = g * d(u); dc_prev = g * f. p = 1 gives f * c_prev.
+        LSTM: f and i are its gates, u the tanh candidate. GRU: f = 1 - z, i = z, u the candidate state. The scale is
+        safe here, for nothing that is scaled is scaled again at the next step.
     Shapes: all four the same; c like them. A key for each step, or one for the sequence: the paper has both.
     Dtypes: float32, float64, the same for all; c like them.
     Draws: one halfword an element, at (key, element number). `mask=` (True = kept) replaces the draw;
@@ -186,8 +186,8 @@ def zoneout(
 ) -> Any:
     """Let units of a recurrent state keep their old value with probability p.
 
-    Math: y = new where kept, old where dropped, unscaled. Gradient: d(new) = g * m, d(old) = g * (1 - m). E[y] =
-        p * old + (1 - p) * new, and that is the value in evaluation. p = 0 gives new; p = 1 gives old.
+    Math: y = new where kept, old where dropped, unscaled. Gradient: d(new) = g * m, d(old) = g * (1 - m). Evaluation
+        gives p * old + (1 - p) * new, which is E[y]. p = 0 gives new; p = 1 gives old.
     Shapes: new and old the same; y like them. One draw along each of the `shared` axes. A key for each step draws a
         fresh mask, as in the paper; LSTM: one call for h and one for c, with rates and keys of their own.
     Dtypes: float32, float64, the same for both; y like them.

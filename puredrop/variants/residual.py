@@ -75,9 +75,9 @@ def stochastic_depth(
 ) -> Any:
     """A residual block whose branch is dropped with probability p, as first published: not scaled when it is kept.
 
-    Math: y = x + b * residual, one gate b for the batch (or, `mode="row"`, for each example);
-        E[y] = x + (1 - p) * residual. Gradient: g to x, g * b to the residual. Evaluation: E[y]. p = 0 gives
-        x + residual; p = 1 gives x. For the scaled form write `x + drop_path(residual, p)`.
+    Math: y = x + b * residual, one gate b for the batch (or, `mode="row"`, for each example). Gradient: g to x, g * b
+        to the residual. Evaluation gives x + (1 - p) * residual, which is E[y]. p = 0 gives x + residual; p = 1
+        gives x. For the scaled form write `x + drop_path(residual, p)`.
     Shapes: x and residual alike; y like them. `index` says which part of a global noise tensor they are.
     Dtypes: float32, float64 (and float16 on NumPy), one for both; y like x.
     Draws: one halfword a gate, at (key, 0) or (key, number of the example). `mask=` (True = kept) replaces the draw;
@@ -122,8 +122,8 @@ def swapout(
     """Each unit takes its input, its residual, both or neither.
 
     Math: y = a * x + b * residual, a kept with probability 1 - p1 and b with 1 - p2, independently in every unit;
-        E[y] = (1 - p1) x + (1 - p2) residual. Gradient: g * a to x, g * b to the residual. Evaluation: E[y]. The mean
-        of a nonlinearity of y is not that of E[y] (relu of a fair sign: 0 for 0.5); the authors therefore average
+        Gradient: g * a to x, g * b to the residual. Evaluation gives (1 - p1) x + (1 - p2) residual, which is E[y]. The
+        mean of a nonlinearity of y is not that of E[y] (relu of a fair sign: 0 for 0.5); the authors therefore average
         stochastic passes, which is a layer's sample mode.
     Shapes: x and residual alike; y like them. `index` says which part of a global noise tensor they are.
     Dtypes: float32, float64 (and float16 on NumPy), one for both; y like x.
@@ -169,9 +169,9 @@ def layer_drop(
     """Apply a stack of layers to x, skipping each with probability p. A skipped layer is not run.
 
     Math: y = f_L(... f_1(x)), f_l = layer l where its gate is open, else the identity; nothing is scaled. The gradient
-        passes a skipped layer unchanged and does not reach its parameters. Evaluation runs all layers (a part of the
-        list, such as `layers[::2]`, evaluates a pruned stack); p = 1 gives x. With `at_least_one`, where all gates are
-        closed one layer, each equally likely, is run: layer l then runs with probability 1 - p + p^L / L.
+        passes a skipped layer unchanged and does not reach its parameters. Evaluation gives x run through all layers; a
+        part of the list, such as `layers[::2]`, evaluates a pruned stack. p = 1 gives x. With `at_least_one`, where all
+        gates are closed one layer, each equally likely, is run: layer l then runs with probability 1 - p + p^L / L.
     Shapes: x any, and every layer keeps its shape. p is one number or one a layer, (L,). A tuple of K keys: the leading
         axis of x holds K samples, each with gates of its own (a layer then runs where one sample needs it).
     Dtypes: float32, float64; y as the layers give it.
@@ -217,10 +217,10 @@ def fractal_join(
 ) -> Any:
     """The mean of those paths that are kept: each is dropped with probability p, but never all of them.
 
-    Math: y = sum_j b_j x_j / sum_j b_j over J paths; where all are dropped one, each equally likely, is kept. By
-        symmetry E[y] is the mean of all, which evaluation gives. Gradient: g b_j / sum b to path j. `column=j` keeps
-        path j alone, in training and evaluation: the *global* drop of a column; whoever builds the net draws one for
-        all joins. p = 0: the mean; p = 1: one path at random.
+    Math: y = sum_j b_j x_j / sum_j b_j over J paths; where all are dropped one, each equally likely, is kept.
+        Evaluation gives the mean of all paths, which by symmetry is E[y]. Gradient: g b_j / sum b to path j. `column=j`
+        keeps path j alone, in training and evaluation: the *global* drop of a column; whoever builds the net draws one
+        for all joins. p = 0: the mean; p = 1: one path at random.
     Shapes: up to 16 paths, all alike; y like one of them. Gates for each example (`mode="row"`) or one set for the
         batch. `index` says which part of a global noise tensor a path is.
     Dtypes: float32, float64 (and float16 on NumPy), one for all; y like them.

@@ -35,9 +35,9 @@ def shake_drop(
 
     Math: y = x + (b + a - b a) * residual: the factor is 1 where b = 1, else a. b is 1 with probability 1 - p (the
         paper's p_l is that probability of *keeping*), a uniform on `alpha`. Gradient: g to x, g * (b + c - b c) to the
-        residual, c uniform on `beta` in place of a: by design not the gradient of y. E[y] = x + e * residual,
-        e = 1 - p + p * mean(alpha), which evaluation gives (and its own, true gradient). p = 0 gives x + residual.
-        Ranges (0, 0) select: a factor of 0 gives 0 for any residual.
+        residual, c uniform on `beta` in place of a: by design not the gradient of y. Evaluation gives x + e * residual,
+        which is E[y] (and has its own, true gradient); e = 1 - p + p * mean(alpha). p = 0 gives x + residual. Ranges
+        (0, 0) select: a factor of 0 gives 0 for any residual.
     Shapes: x and residual alike; y like them. Numbers for each example (`mode="row"`) or one set for the batch. `index`
         says which part of a global noise tensor they are.
     Dtypes: float32, float64 (and float16 on NumPy), one for both; y like x.
@@ -90,8 +90,8 @@ def shake_shake(
     """A residual block of two branches, mixed in random proportion, and in another proportion backward.
 
     Math: y = x + a * first + (1 - a) * second, a uniform on (0, 1). Gradient: g to x, g * c to the first branch,
-        g * (1 - c) to the second, c uniform on (0, 1) in place of a: by design not the gradient of y.
-        E[y] = x + (first + second) / 2, which evaluation gives.
+        g * (1 - c) to the second, c uniform on (0, 1) in place of a: by design not the gradient of y. Evaluation gives
+        x + (first + second) / 2, which is E[y].
     Shapes: all three alike; y like them. Numbers for each example (`mode="row"`) or one set for the batch. `index` says
         which part of a global noise tensor they are.
     Dtypes: float32, float64 (and float16 on NumPy), one for all; y like x.

@@ -50,9 +50,9 @@ def drop_connect(
 
     Math: y_n = x_n (W * m_n)^T / (1 - p) + b; E[y] = x W^T + b, Var[y] = p / (1 - p) (x * x) (W * W)^T. Gradient:
         dW = sum_n m_n * (g_n x_n^T) / (1 - p), dx_n = (W * m_n)^T g_n / (1 - p). p = 1 gives b. The bias is kept (the
-        paper drops it too: append a column of ones to x for that). Evaluation: "mean" gives x W^T + b; "gaussian" draws
-        y from the normal distribution with that mean and variance, which the paper does before the activation and
-        averages after it (one key for each sample).
+        paper drops it too: append a column of ones to x for that). Evaluation gives x W^T + b; or, with
+        evaluation="gaussian", y from the normal distribution with that mean and variance, which the paper does before
+        the activation and averages after it (one key for each sample).
     Shapes: x (N, ..., I) or (I,), weight (O, I), bias (O,) -> (N, ..., O). The mask is (N, O, I); with
         per_example=False (O, I), one for all. `index` is for a mask (N, O, I). A tuple of T keys stands for T samples
         one after the other on the first axis of x. Memory: the weights in use have the size of the mask.
@@ -246,7 +246,8 @@ def targeted_dropout(
     Math: the candidates are the fraction of the weights of each output unit that is smallest in size (`of="weights"`),
         or the fraction of output units with the smallest norm (`of="units"`), in whole numbers, rounded down; of equal
         ones the first. A candidate is 0 with probability p, else w; nothing is scaled. Gradient: dw = g where not
-        dropped, else 0. E[v] = (1 - p) w for candidates. Evaluation prunes: all candidates are 0. p = 0 gives w.
+        dropped, else 0. E[v] = (1 - p) w for candidates. Evaluation gives w with all candidates 0: it prunes. p = 0
+        gives w.
     Shapes: w (O, I) or (O, C, H, W): the first axis is the output unit's; v like w.
     Dtypes: float32, float64; v like w. Norms are taken in float64.
     Draws: one halfword a weight (a unit), at (key, element number), non-candidates have rate 0. `mask=` (True = kept)

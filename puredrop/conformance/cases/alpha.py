@@ -40,6 +40,11 @@ CASES = (
         mean=lambda x, p: square_of_scale(p) ** 0.5 * (1 - p) * x,
         variance=lambda x, p: square_of_scale(p) * p * (1 - p) * (x - SATURATION) ** 2,
         not_applicable=OTHERWISE,
+        applies_to=("dense",),
+        elsewhere={
+            "PyTorch": "torch.nn.AlphaDropout",
+            "Keras": "keras.layers.AlphaDropout: p below 1",
+        },
     ),
     Case(
         name="feature_alpha_dropout",
@@ -53,6 +58,11 @@ CASES = (
             **OTHERWISE,
             "shapes": "needs two axes; see tests/test_elementwise_variants.py",
             "shard": "the index must share the axes of a channel; see tests/test_elementwise_variants.py",
+        },
+        applies_to=("conv",),
+        elsewhere={
+            "PyTorch": "torch.nn.FeatureAlphaDropout",
+            "Keras": "keras.layers.AlphaDropout(noise_shape=): p below 1",
         },
     ),
 )

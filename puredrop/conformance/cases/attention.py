@@ -75,6 +75,13 @@ CASES = (
             "pytorch live": PYTORCH,
             "pytorch golden": PYTORCH,
         },
+        applies_to=("attention",),
+        elsewhere={
+            "PyTorch": "torch.nn.functional.scaled_dot_product_attention(dropout_p=): drops in evaluation too",
+            "Keras": "keras.layers.MultiHeadAttention(dropout=)",
+            "Flax": "flax.nnx.MultiHeadAttention(dropout_rate=): one mask for all examples and heads, unless told",
+            "Equinox": "equinox.nn.MultiheadAttention(dropout_p=)",
+        },
     ),
     Case(
         name="drop_key",
@@ -90,6 +97,7 @@ CASES = (
             "shapes": "the softmax needs an axis of keys; tests/test_attention_variants.py has other shapes",
             "shard": NO_PART,
         },
+        applies_to=("attention",),
     ),
     Case(
         name="drop_head",
@@ -101,5 +109,6 @@ CASES = (
             "shapes": "there is a head axis; tests/test_attention_variants.py has other shapes",
             "shard": NO_PART,
         },
+        applies_to=("attention",),
     ),
 )

@@ -68,7 +68,7 @@ def undrawn(noise: np.ndarray) -> np.ndarray:
     return whole
 
 
-def region_row(name: str, call: Any, covered: np.ndarray) -> Case:
+def region_row(name: str, call: Any, covered: np.ndarray, elsewhere: dict[str, str]) -> Case:
     """A row for one region in each example, drawn with probability p, that covers element i with probability
     `covered[i]`."""
     return Case(
@@ -81,6 +81,8 @@ def region_row(name: str, call: Any, covered: np.ndarray) -> Case:
         variance=lambda x, p: x**2 * p * covered * (1 - p * covered),
         at_one="formula",
         not_applicable=FITS | {"enumeration": PLACES},
+        applies_to=("input",),
+        elsewhere=elsewhere,
     )
 
 
@@ -95,7 +97,32 @@ CASES = (
         mean=None,
         variance=None,
         not_applicable=FITS,
+        applies_to=("conv",),
+        elsewhere={
+            "torchvision": "torchvision.ops.DropBlock2d: and 3d; odd blocks only",
+            "timm": "timm.layers.DropBlock2d: seeds the whole map, and drops more than p; one mask for all channels",
+            "KerasCV": "keras_cv.layers.DropBlock2D: square maps",
+        },
     ),
-    region_row("cutout", single_examples(cutout, spatial_dims=1, size=2), covered_by_box(4, 2)),
-    region_row("band_dropout", single_examples(band_dropout, axis=2, width=(1, 2)), covered_by_band(4, 1, 2)),
+    region_row(
+        "cutout",
+        single_examples(cutout, spatial_dims=1, size=2),
+        covered_by_box(4, 2),
+        elsewhere={
+            "Keras": "keras.layers.RandomErasing: boxes of random size",
+            "torchvision": "torchvision.transforms.RandomErasing: boxes of random size, inside the image",
+            "KerasCV": "keras_cv.layers.RandomCutout",
+            "Kornia": "kornia.augmentation.RandomErasing: boxes of random size",
+            "Albumentations": "albumentations.CoarseDropout: several boxes",
+        },
+    ),
+    region_row(
+        "band_dropout",
+        single_examples(band_dropout, axis=2, width=(1, 2)),
+        covered_by_band(4, 1, 2),
+        elsewhere={
+            "torchaudio": "torchaudio.transforms.TimeMasking: and FrequencyMasking",
+            "Albumentations": "albumentations.TimeMasking: and FrequencyMasking",
+        },
+    ),
 )

@@ -65,6 +65,7 @@ CASES = (
             "shard": f"the index must share the axes of the output units; {ELSEWHERE}",
             "signed zero": "c p sgn(w) is added",
         },
+        applies_to=("dense", "conv"),
     ),
     Case(
         name="fixed_count_dropout",
@@ -78,6 +79,7 @@ CASES = (
             "shapes": f"needs an axis to count along; {ELSEWHERE}",
             "enumeration": f"the masks of a fixed count are not independent decisions; {ELSEWHERE}",
         },
+        applies_to=("dense", "conv", "attention"),
     ),
     Case(
         name="flipout",
@@ -101,5 +103,7 @@ CASES = (
             "shard": f"has several inputs; {ELSEWHERE}",
             "huge index": f"has several inputs; {ELSEWHERE}",
         },
+        applies_to=("dense", "recurrent"),
+        elsewhere={"TFP": "tfp.layers.DenseFlipout: it draws the perturbation too, in evaluation as well"},
     ),
 )

@@ -67,6 +67,7 @@ CASES = (
             "huge index": f"there are several inputs; parts are {TESTED}",
             "errors": f"p stands for beta, of which every number is good; {TESTED}",
         },
+        applies_to=("dense", "conv"),
     ),
     Case(
         name="max_dropout",
@@ -82,6 +83,7 @@ CASES = (
             "huge index": f"{NO_CHANCE}; it takes no index",
             "injected mask": f"the formula has the mask of the rule; {TESTED}",
         },
+        applies_to=("dense", "conv"),
     ),
     Case(
         name="jumpout",
@@ -94,5 +96,6 @@ CASES = (
             "nonfinite": f"the rate depends on how many elements are above 0; {TESTED}",
             "shard": f"the rate is that of the part, not of the whole; {TESTED}",
         },
+        applies_to=("dense", "conv"),
     ),
 )

@@ -21,6 +21,17 @@ CASES = (
         mean=lambda x, p: x,
         variance=lambda x, p: x**2 * p / (1 - p),
         pytorch=lambda torch, x, p: torch.nn.functional.dropout(x, p),
+        applies_to=("dense", "conv", "recurrent", "attention", "embedding", "residual", "graph", "input"),
+        elsewhere={
+            "PyTorch": "torch.nn.Dropout",
+            "Keras": "keras.layers.Dropout",
+            "Flax": "flax.nnx.Dropout",
+            "Equinox": "equinox.nn.Dropout",
+            "Haiku": "haiku.dropout: p below 1",
+            "TensorFlow": "tf.nn.dropout",
+            "tinygrad": "Tensor.dropout",
+            "ONNX": "Dropout: p below 1",
+        },
     ),
     Case(
         name="classic_dropout",
@@ -29,5 +40,6 @@ CASES = (
         mean=lambda x, p: (1 - p) * x,
         variance=lambda x, p: x**2 * p * (1 - p),
         evaluation=lambda xp, x, p: (1 - p) * x,
+        applies_to=("dense", "conv", "input"),
     ),
 )

@@ -43,6 +43,8 @@ CASES = (
             "nonfinite": NOTHING_DROPPED,
             "signed zero": "the noise has either sign",
         },
+        applies_to=("dense", "recurrent", "attention", "embedding", "graph"),
+        elsewhere={"Keras": "keras.layers.GaussianDropout"},
     ),
     Case(
         name="continuous_dropout",
@@ -56,6 +58,7 @@ CASES = (
             "nonfinite": NOTHING_DROPPED,
             "signed zero": "the factor has either sign",
         },
+        applies_to=("dense", "conv"),
     ),
     Case(
         name="gaussian_noise",
@@ -70,6 +73,8 @@ CASES = (
             "nonfinite": NOTHING_DROPPED,
             "signed zero": "noise is added",
         },
+        applies_to=("input", "dense", "conv"),
+        elsewhere={"Keras": "keras.layers.GaussianNoise: sigma at most 1"},
     ),
     Case(
         name="information_dropout",
@@ -87,5 +92,6 @@ CASES = (
             "shard": "has two inputs; see tests/test_elementwise_variants.py",
             "huge index": "has two inputs; see tests/test_elementwise_variants.py",
         },
+        applies_to=("dense", "conv"),
     ),
 )

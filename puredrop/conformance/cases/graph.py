@@ -51,7 +51,9 @@ def removed(xp: Any, w: Any, keep: Any, p: float) -> Any:
     return xp.where(keep, w, xp.zeros_like(w))
 
 
-def edges_row(name: str, removal: Callable[..., tuple[Any, Any]], **not_applicable: str) -> Case:
+def edges_row(
+    name: str, removal: Callable[..., tuple[Any, Any]], *, elsewhere: dict[str, str], **not_applicable: str
+) -> Case:
     """The row of a function on edge lists: unscaled, independent here by the choice of the graph."""
     return Case(
         name=name,
@@ -66,6 +68,8 @@ def edges_row(name: str, removal: Callable[..., tuple[Any, Any]], **not_applicab
             "huge index": "an edge list is a whole graph and takes no part of one",
             **not_applicable,
         },
+        applies_to=("graph",),
+        elsewhere=elsewhere,
     )
 
 
@@ -84,8 +88,22 @@ def messages(rows: int, columns: int) -> Arrays:
 
 
 CASES = (
-    edges_row("drop_edge", by_edge),
-    edges_row("drop_node", by_node),
+    edges_row(
+        "drop_edge",
+        by_edge,
+        elsewhere={
+            "PyG": "torch_geometric.utils.dropout_edge",
+            "DGL": "dgl.transforms.DropEdge",
+        },
+    ),
+    edges_row(
+        "drop_node",
+        by_node,
+        elsewhere={
+            "PyG": "torch_geometric.utils.dropout_node",
+            "DGL": "dgl.transforms.DropNode: removes the nodes too",
+        },
+    ),
     Case(
         name="drop_node_features",
         call=features,
@@ -98,8 +116,14 @@ CASES = (
             ("shapes", "shard", "huge index"),
             f"one draw for all features of a node, so x has an axis of nodes; {TESTED}",
         ),
+        applies_to=("graph",),
     ),
-    edges_row("drop_path_edges", by_path, enumeration="walks draw uniform numbers, which are not enumerated"),
+    edges_row(
+        "drop_path_edges",
+        by_path,
+        enumeration="walks draw uniform numbers, which are not enumerated",
+        elsewhere={"PyG": "torch_geometric.utils.dropout_path"},
+    ),
     Case(
         name="drop_message",
         call=drop_message,
@@ -117,5 +141,6 @@ CASES = (
             "shard": f"there are several inputs; parts are {TESTED}",
             "huge index": f"there are several inputs; parts are {TESTED}",
         },
+        applies_to=("graph",),
     ),
 )

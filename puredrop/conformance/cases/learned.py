@@ -114,6 +114,7 @@ CASES = (
         at_one="formula",
         real_noise=True,
         not_applicable={**SEVERAL_INPUTS, "signed zero": "the noise has either sign"},
+        applies_to=("dense", "conv"),
     ),
     Case(
         name="local_reparametrisation_linear",
@@ -127,6 +128,10 @@ CASES = (
         evaluation=lambda xp, x, w, la, b, p: x @ w.T + b,
         real_noise=True,
         not_applicable=A_DENSE_LAYER,
+        applies_to=("dense",),
+        elsewhere={
+            "TFP": "tfp.layers.DenseLocalReparameterization: free variances; draws in evaluation too",
+        },
     ),
     Case(
         name="sparse_variational_linear",
@@ -140,6 +145,7 @@ CASES = (
         evaluation=lambda xp, x, w, ls, b, p: x @ (w * (relative_variance(xp, w, ls, p) <= np.exp(0.25))).T + b,
         real_noise=True,
         not_applicable=A_DENSE_LAYER,
+        applies_to=("dense",),
     ),
     Case(
         name="concrete_dropout",
@@ -152,6 +158,7 @@ CASES = (
         at_one="formula",
         real_noise=True,
         not_applicable=A_CONCRETE_MASK,
+        applies_to=("dense",),
     ),
     Case(
         name="spatial_concrete_dropout",
@@ -164,6 +171,7 @@ CASES = (
         at_one="formula",
         real_noise=True,
         not_applicable={**A_CONCRETE_MASK, "shapes": f"x is (N, C, positions ...); {TESTED}"},
+        applies_to=("conv",),
     ),
     Case(
         name="masksembles",
@@ -183,5 +191,7 @@ CASES = (
             "evaluation": f"masks are the same in evaluation; {TESTED}",
             "errors": f"p stands for scale - 1; {TESTED}",
         },
+        applies_to=("dense", "conv"),
+        elsewhere={"masksembles": "masksembles.torch.Masksembles1D: and 2D, for Keras too"},
     ),
 )

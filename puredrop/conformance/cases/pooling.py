@@ -61,6 +61,7 @@ CASES = (
         evaluation=lambda xp, x, p: expected_largest(x, p),
         at_one="formula",
         not_applicable=LOOK | {"nonfinite": OWN_TEST, "nonfinite gradient": OWN_TEST},
+        applies_to=("pooling",),
     ),
     Case(
         name="stochastic_pool",
@@ -77,5 +78,6 @@ CASES = (
             "all dropped": "there is no rate",
             "errors": "there is no rate; the other arguments are in tests/test_blocks.py",
         },
+        applies_to=("pooling",),
     ),
 )

@@ -59,6 +59,8 @@ CASES = (
         not_applicable=dict.fromkeys(
             ("identity", "nonfinite", "nonfinite gradient", "signed zero", "shapes", "shard", "huge index"), GATES_FIRST
         ),
+        applies_to=("recurrent",),
+        elsewhere={"Keras": "keras.layers.LSTM(recurrent_dropout=): and GRU; no dropout at p = 1"},
     ),
     Case(
         name="update_dropout",
@@ -70,6 +72,7 @@ CASES = (
         at_one="formula",
         evaluation=lambda xp, u, c, f, i, p: cell(u, c, f, i, p),
         not_applicable=A_MEMORY,
+        applies_to=("recurrent",),
     ),
     Case(
         name="memory_dropout",
@@ -80,6 +83,7 @@ CASES = (
         variance=lambda u, c, f, i, p: p * (1 - p) * cell(u, c, f, i, p) ** 2,
         evaluation=lambda xp, u, c, f, i, p: f * c + (1 - p) * i * u,
         not_applicable=A_MEMORY,
+        applies_to=("recurrent",),
     ),
     Case(
         name="zoneout",
@@ -91,5 +95,11 @@ CASES = (
         at_one="formula",
         evaluation=lambda xp, new, old, p: p * old + (1 - p) * new,
         not_applicable=SEVERAL_INPUTS,
+        applies_to=("recurrent",),
+        elsewhere={
+            "fairseq": "fairseq.modules.LSTMCellWithZoneOut: one rate for h and c",
+            "MXNet": "mxnet.gluon.rnn.ZoneoutCell: the new state in evaluation",
+            "Chainer": "chainer.functions.zoneout: the new state in evaluation",
+        },
     ),
 )

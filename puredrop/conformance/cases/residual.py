@@ -114,6 +114,12 @@ CASES = (
             "shard": "an index must share the axes of a gate; tests/test_residual.py draws parts of a batch",
             "huge index": "an index must share the axes of a gate; tests/test_residual.py draws parts of a batch",
         },
+        applies_to=("residual", "conv", "attention"),
+        elsewhere={
+            "torchvision": 'torchvision.ops.StochasticDepth: mode="row"',
+            "timm": "timm.layers.DropPath",
+            "KerasCV": "keras_cv.layers.DropPath",
+        },
     ),
     Case(
         name="stochastic_depth",
@@ -126,6 +132,12 @@ CASES = (
         at_one="formula",
         evaluation=lambda xp, residual, x, p: x + (1 - p) * residual,
         not_applicable={**BRANCH, "shapes": BATCH_AXIS},
+        applies_to=("residual", "conv"),
+        elsewhere={
+            "torchvision": "torchvision.ops.StochasticDepth: scales in training, not in evaluation",
+            "KerasCV": "keras_cv.layers.StochasticDepth",
+            "AllenNLP": "allennlp.modules.ResidualWithLayerDropout",
+        },
     ),
     Case(
         name="swapout",
@@ -139,6 +151,7 @@ CASES = (
         noise_matrix=lambda noise: noise[0],
         evaluation=lambda xp, x, f, p: (1 - p) * (x + f),
         not_applicable={**BRANCH, "nonfinite": TESTED, "nonfinite gradient": TESTED},
+        applies_to=("residual", "conv"),
     ),
     Case(
         name="layer_drop",
@@ -158,6 +171,11 @@ CASES = (
             "moments": "a product of layers is far from normal; 'enumeration' holds mean and variance exactly",
             "huge index": "a layer number is no address in x",
             "shard": "a layer number is no address in x",
+        },
+        applies_to=("residual", "attention"),
+        elsewhere={
+            "fairseq": "fairseq.modules.LayerDropModuleList",
+            "Transformers": "transformers.Wav2Vec2Config(layerdrop=): and other configurations",
         },
     ),
     Case(
@@ -180,6 +198,7 @@ CASES = (
                 "one path is always kept, so gates depend on each other; tests/test_residual.py counts them",
             ),
         },
+        applies_to=("conv",),
     ),
     Case(
         name="shake_drop",
@@ -197,6 +216,7 @@ CASES = (
             "gradient": FALSE_GRADIENT,
             "second gradient": FALSE_GRADIENT,
         },
+        applies_to=("residual", "conv"),
     ),
     Case(
         name="shake_shake",
@@ -219,5 +239,6 @@ CASES = (
             "gradient": FALSE_GRADIENT,
             "second gradient": FALSE_GRADIENT,
         },
+        applies_to=("residual", "conv"),
     ),
 )

@@ -77,6 +77,14 @@ CASES = (
         partial(spatial_dropout, spatial_dims=2, channel_axis=1),
         2,
         3,
+        applies_to=("conv",),
+        elsewhere={
+            "PyTorch": "torch.nn.Dropout2d: and Dropout1d, Dropout3d",
+            "Keras": "keras.layers.SpatialDropout2D: and 1D, 3D",
+            "Flax": "flax.nnx.Dropout(broadcast_dims=)",
+            "Haiku": "haiku.dropout(broadcast_dims=)",
+            "MXNet": "mxnet.gluon.nn.Dropout(axes=)",
+        },
     ),
     shared_row(
         "dropout1d",
@@ -84,16 +92,70 @@ CASES = (
         3,
         pytorch=lambda torch, x, p: torch.nn.functional.dropout1d(x, p),
         not_applicable=FITS | {"pytorch golden": "compared live; no results of PyTorch's are stored"},
+        applies_to=("conv",),
+        elsewhere={
+            "PyTorch": "torch.nn.Dropout1d",
+            "Keras": "keras.layers.SpatialDropout1D: channels last",
+        },
     ),
-    shared_row("dropout2d", dropout2d, 2, 3),
-    shared_row("dropout3d", dropout3d, 2, 1, 2),
-    shared_row("locked_dropout", partial(locked_dropout, time_axis=2), 3),
+    shared_row(
+        "dropout2d",
+        dropout2d,
+        2,
+        3,
+        applies_to=("conv",),
+        elsewhere={
+            "PyTorch": "torch.nn.Dropout2d: reads three axes as (N, C, L)",
+            "Keras": "keras.layers.SpatialDropout2D",
+        },
+    ),
+    shared_row(
+        "dropout3d",
+        dropout3d,
+        2,
+        1,
+        2,
+        applies_to=("conv",),
+        elsewhere={
+            "PyTorch": "torch.nn.Dropout3d",
+            "Keras": "keras.layers.SpatialDropout3D",
+        },
+    ),
+    shared_row(
+        "locked_dropout",
+        partial(locked_dropout, time_axis=2),
+        3,
+        applies_to=("recurrent", "embedding"),
+        elsewhere={
+            "Keras": "keras.layers.SpatialDropout1D: the same mask, on (N, T, D)",
+            "Flax": "flax.nnx.Dropout(broadcast_dims=)",
+            "fastai": "fastai.text.models.awdlstm.RNNDropout",
+            "flair": "flair.nn.LockedDropout",
+            "AllenNLP": "allennlp.modules.InputVariationalDropout",
+            "MXNet": "mxnet.gluon.contrib.rnn.VariationalDropoutCell",
+        },
+    ),
     shared_row(
         "batchwise_dropout",
         partial(batchwise_dropout, batch_axis=2),
         3,
+        applies_to=("dense", "conv"),
+        elsewhere={
+            "Keras": "keras.layers.Dropout(noise_shape=): 1 for the batch axis",
+            "Flax": "flax.nnx.Dropout(broadcast_dims=)",
+        },
     ),
-    shared_row("token_dropout", token_dropout, 3),
+    shared_row(
+        "token_dropout",
+        token_dropout,
+        3,
+        applies_to=("embedding", "recurrent", "attention"),
+        elsewhere={
+            "Keras": "keras.layers.Dropout(noise_shape=): 1 for the last axis",
+            "Flax": "flax.nnx.Dropout(broadcast_dims=)",
+            "flair": "flair.nn.WordDropout: unscaled",
+        },
+    ),
     Case(
         name="embedding_dropout",
         call=embedding_dropout,
@@ -111,6 +173,8 @@ CASES = (
             "nonfinite gradient": OWN_TEST,
             "signed zero": OWN_TEST,
         },
+        applies_to=("embedding",),
+        elsewhere={"fastai": "fastai.text.models.awdlstm.EmbeddingDropout"},
     ),
     Case(
         name="word_dropout",
@@ -137,6 +201,8 @@ CASES = (
             ),
             WHOLE,
         ),
+        applies_to=("input", "embedding"),
+        elsewhere={"fairseq": "fairseq.data.noising.WordDropout: removes words unless given a blank"},
     ),
     Case(
         name="patch_dropout",
@@ -156,6 +222,8 @@ CASES = (
             "nonfinite gradient": OWN_TEST,
             "signed zero": OWN_TEST,
         },
+        applies_to=("attention",),
+        elsewhere={"timm": "timm.layers.PatchDropout: keeps one token at least, shuffled unless ordered=True"},
     ),
     Case(
         name="nested_dropout",
@@ -173,5 +241,6 @@ CASES = (
             "huge index": "the first unit is not drawn",
             "moments": "the first unit has variance 0 to divide by; enumeration holds mean and variance exactly",
         },
+        applies_to=("dense",),
     ),
 )

@@ -116,6 +116,8 @@ CASES = (
             "layout": f"matrix products round by memory layout, so that last bits differ; equal masks are {TESTED}",
             "shapes": f"x, weight and bias have shapes of their own; {TESTED}",
         },
+        applies_to=("dense",),
+        elsewhere={"Chainer": "chainer.functions.simplified_dropconnect"},
     ),
     Case(
         name="weight_drop",
@@ -123,6 +125,8 @@ CASES = (
         formula=inverted,
         mean=lambda w, p: w,
         variance=lambda w, p: w**2 * p / (1 - p),
+        applies_to=("recurrent", "dense"),
+        elsewhere={"fastai": "fastai.text.models.awdlstm.WeightDropout"},
     ),
     Case(
         name="mixout",
@@ -133,6 +137,7 @@ CASES = (
         variance=lambda w, u, p: (w - u) ** 2 * p / (1 - p),
         at_one="formula",
         not_applicable={**SEVERAL_INPUTS, "signed zero": "a kept weight is corrected by -p u"},
+        applies_to=("dense", "conv", "attention"),
     ),
     Case(
         name="targeted_dropout",
@@ -150,6 +155,7 @@ CASES = (
             "nonfinite": f"a NaN counts as the largest weight and changes who is a candidate; {TESTED}",
             "shapes": f"a weight has two axes or more; {TESTED}",
         },
+        applies_to=("dense", "conv"),
     ),
     Case(
         name="quant_noise",
@@ -169,6 +175,10 @@ CASES = (
             "signed zero": f"one draw for a block; {TESTED}",
             "shapes": f"the last axis is a multiple of the block; {TESTED}",
         },
+        applies_to=("dense", "conv", "embedding", "attention"),
+        elsewhere={
+            "fairseq": "fairseq.modules.quant_noise.quant_noise: overwrites the weights, so that zeros add up",
+        },
     ),
     Case(
         name="hard_concrete_gate",
@@ -185,6 +195,7 @@ CASES = (
             "signed zero": "gates are numbers from 0 to 1",
             "untouched": f"p stands for the temperature, which cannot be 0; {TESTED}",
         },
+        applies_to=("dense", "conv"),
     ),
     Case(
         name="hard_concrete_penalty",
@@ -200,5 +211,6 @@ CASES = (
             ("identity", "untouched", "signed zero", "shard", "huge index", "injected mask"),
             "a probability: nothing is drawn, and p stands for the temperature, which cannot be 0",
         ),
+        applies_to=("dense", "conv"),
     ),
 )

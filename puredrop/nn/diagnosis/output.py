@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ...tensor import Node, operation
 from ..layers import Linear
+from ..recurrent import GRU, LSTM, RNN
 from . import dropouts
 from .dropouts import Dropped, Layers
 from .finding import Finding
@@ -27,7 +28,9 @@ def in_the_tree(layers: Layers) -> Iterator[Finding]:
 
 def in_the_graph(trace: Trace) -> Iterator[Finding]:
     """A dropout from which a result is reached element by element; one of a high rate, with one product between."""
-    results = set(trace.results)
+    if any(call.layer == "" and isinstance(call.module, (RNN, LSTM, GRU)) for call in trace.calls):
+        return  # a layer alone has no outputs of a model
+    results = {result for result in trace.results if not _is_a_state(trace, result)}
 
     def untouched(node: Node) -> bool:
         return operation(node) in _ELEMENT_BY_ELEMENT
@@ -41,6 +44,29 @@ def in_the_graph(trace: Trace) -> Iterator[Finding]:
             yield _drops_the_outputs(dropped)
         elif results & trace.ahead(products, lambda node: untouched(node) or operation(node) == "add"):
             yield from _high_rate(dropped)
+
+
+def _is_a_state(trace: Trace, result: Node) -> bool:
+    """Whether a result is the state of a recurrence: made by a product with a weight that an earlier product had."""
+    seen, todo = {result}, [result]
+    while todo:
+        node = todo.pop()
+        if operation(node) in PRODUCTS and _repeats(trace, node):
+            return True
+        if operation(node) in (*_ELEMENT_BY_ELEMENT, "add"):
+            new = [parent for parent in trace.parents(node) if parent not in seen]
+            seen.update(new)
+            todo += new
+    return False
+
+
+def _repeats(trace: Trace, product: Node) -> bool:
+    own, earlier = _weights(trace, product), trace.behind(product) - {product}
+    return any(operation(node) in PRODUCTS and own & _weights(trace, node) for node in earlier)
+
+
+def _weights(trace: Trace, product: Node) -> set[Node]:
+    return {parent for parent in trace.parents(product) if parent in trace.bits}
 
 
 def _drops_the_outputs(dropped: Dropped) -> Finding:

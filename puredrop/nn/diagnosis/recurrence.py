@@ -20,19 +20,15 @@ def fresh_masks(trace: Trace) -> Iterator[Finding]:
     """A state that goes into a weight at every step, each time with another mask.
 
     A dropped value is a state if it goes as it is into a product with a weight that was used to make it, and if, from
-    that product on and without a further one, another such drop for the same weight is reached: the next step.
+    that product on and without a further one, another such drop for the same weight is reached: the next step. Where
+    some steps share a mask with the next one and others do not, each mask holds for a chunk of the sequence.
     """
-    into = _weights(trace)
+    steps = list(_steps(trace))
+    masks_last = {weights for _, weights, again in steps if again}
     told: set[str] = set()
-    for drop, products in into.items():
-        layer, own = _layer(trace, drop), trace.parameters[drop.node]
-        back = {product: weights & own for product, weights in products.items() if weights & own}
-        if layer in told or not back:
-            continue
-        step = trace.ahead(back, lambda node: operation(node) not in PRODUCTS)
-        used = reduce(or_, back.values())
-        later = [other for other in into if other.node in step and reduce(or_, into[other].values(), 0) & used]
-        if later and not any(drop.same_mask(other) for other in later):
+    for drop, weights, _ in steps:
+        layer = _layer(trace, drop)
+        if weights not in masks_last and layer not in told:
             told.add(layer)
             yield Finding(
                 layer,
@@ -64,14 +60,26 @@ def compounding_scales(trace: Trace) -> Iterator[Finding]:
             )
 
 
+def _steps(trace: Trace) -> Iterator[tuple[Drop, int, bool]]:
+    """Each drop of a state with a step after it, the weights that it goes into, and whether its mask is used again."""
+    into = _weights(trace)
+    for drop, products in into.items():
+        own = trace.parameters[drop.node]
+        back = {product: weights & own for product, weights in products.items() if weights & own}
+        step = trace.ahead(back, lambda node: operation(node) not in PRODUCTS)
+        used = reduce(or_, back.values(), 0)
+        later = [other for other in into if other.node in step and reduce(or_, into[other].values(), 0) & used]
+        if later:
+            yield drop, used, any(drop.same_mask(other) for other in later)
+
+
 def _weights(trace: Trace) -> dict[Drop, dict[Node, int]]:
-    """For each drop that puts zeros: the products it goes into as it is, with the parameters that it meets there."""
-    moves = _moves(trace)
+    """For each drop that puts zeros into a value: the products that this goes into, with the parameters there."""
     found: dict[Drop, dict[Node, int]] = {}
     for drop in trace.drops:
-        way = trace.ahead([drop.node], moves.__contains__)
+        way = trace.ahead([drop.node], lambda node: operation(node) in MOVES)
         products = {child for node in way for child in trace.children[node] if operation(child) in PRODUCTS}
-        if products and not drop.filled:
+        if products and not drop.filled and not _of_a_parameter(trace, drop):
             found[drop] = {
                 product: reduce(or_, (trace.parameters[p] for p in trace.parents(product) if p not in way), 0)
                 for product in products
@@ -79,15 +87,12 @@ def _weights(trace: Trace) -> dict[Drop, dict[Node, int]]:
     return found
 
 
-def _moves(trace: Trace) -> set[Node]:
-    """Nodes that only move elements about; a sum of scattered parts is what joins them."""
-    moves: set[Node] = set()
-    for node in trace.nodes:
-        name = operation(node)
-        joins = name == "add" and all(p in moves and operation(p) in ("scatter", "add") for p in trace.parents(node))
-        if name in MOVES or joins:
-            moves.add(node)
-    return moves
+def _of_a_parameter(trace: Trace, drop: Drop) -> bool:
+    """Whether it drops weights themselves."""
+    dropped = drop.node.parents[0]
+    while dropped is not None and operation(dropped) in MOVES:
+        dropped = dropped.parents[0]
+    return dropped in trace.bits
 
 
 def _is_next_step(trace: Trace, drop: Drop, other: Drop) -> bool:

@@ -17,12 +17,12 @@ import numpy as np
 
 from ...random import Draw, passes
 from ...streams import draw_from
-from ...tensor import Node, Tensor, operation, raw
+from ...tensor import Node, Tensor, composed, operation, raw
 from ...tensor.node import set_recording
 from ...tensor.recompute import Checkpoint
 from ..module import Module
 
-MOVES = {"reshape", "transpose", "swap", "swapaxes", "broadcast_to", "take", "scatter", "astype"}
+MOVES = {"reshape", "transpose", "swap", "swapaxes", "broadcast_to", "take", "scatter", "concatenate", "astype"}
 PRODUCTS = {"linear", "_matmul", "convolve", "spread"}
 
 
@@ -173,7 +173,7 @@ def traced(model: Module, inputs: Iterable[Any]) -> Trace:
     calls: list[Call] = []
     for name, module in twin.named_modules():
         setattr(module, "forward", _noted(name, module, calls))  # noqa: B010  # a method cannot be assigned to
-    with set_recording(True), passes.entered(None), draw_from(None):
+    with set_recording(True), composed(), passes.entered(None), draw_from(None):
         y = twin(*(_watched(twin, x) for x in inputs))
         return Trace(calls, list(_nodes(y)), [p.node for p in twin.parameters() if p.node is not None])
 

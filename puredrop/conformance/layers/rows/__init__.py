@@ -1,7 +1,7 @@
 """The table of layers: a row for each layer and option, a file for each family."""
 
 from ..case import LayerCase
-from . import activations, convolutional, dense
+from . import activations, convolutional, dense, recurrent
 
-FAMILIES = (dense, activations, convolutional)
+FAMILIES = (dense, activations, convolutional, recurrent)
 CASES: tuple[LayerCase, ...] = tuple(case for family in FAMILIES for case in family.CASES)

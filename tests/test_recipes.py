@@ -1,0 +1,55 @@
+"""What the recipes show runs as written."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+DOCS = Path(__file__).parent.parent / "docs"
+TEXT = (DOCS / "recipes.md").read_text()
+TITLES = re.findall(r"^## (.+)$", TEXT, flags=re.MULTILINE)
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+
+
+def run(title):
+    names = {"__name__": "recipe"}
+    exec(BLOCKS[TITLES.index(title)], names)
+    return names
+
+
+def test_every_recipe_has_one_block():
+    assert len(TITLES) == len(BLOCKS) == 4
+    assert [block for block in BLOCKS if "assert " not in block] == []
+
+
+@pytest.mark.parametrize("title", TITLES)
+def test_recipes_run_as_written(title):
+    run(title)
+
+
+@pytest.mark.parametrize("page", ["recipes.md", "variants.md"])
+def test_links_lead_somewhere(page):
+    text = (DOCS / page).read_text()
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert links
+    assert [link for link in links if link.startswith("#") and link[1:] not in anchors] == []
+    assert [link for link in links if not link.startswith("#") and not (DOCS / link).exists()] == []
+
+
+def test_without_dropout_the_keras_recipe_is_the_lstm_of_pytorch(torch):
+    names = run("Keras' recurrent masks")
+    kernel, recurrent_kernel, bias = names["weights"]
+    layer = torch.nn.LSTM(names["D"], names["H"], batch_first=True)
+    with torch.no_grad():
+        for parameter, values in (
+            (layer.weight_ih_l0, kernel.T),
+            (layer.weight_hh_l0, recurrent_kernel.T),
+            (layer.bias_ih_l0, bias),
+            (layer.bias_hh_l0, 0 * bias),
+        ):
+            parameter.copy_(torch.tensor(values))
+        _, (h, _) = layer(torch.tensor(names["x"]))
+    assert np.allclose(names["plain"], h[0].numpy(), atol=1e-6)
