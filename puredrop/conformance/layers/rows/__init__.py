@@ -1,7 +1,7 @@
 """The table of layers: a row for each layer and option, a file for each family."""
 
 from ..case import LayerCase
-from . import activations, convolutional, dense, recurrent
+from . import activations, convolutional, dense, recurrent, residual, spatial_dropout
 
-FAMILIES = (dense, activations, convolutional, recurrent)
+FAMILIES = (dense, activations, convolutional, residual, spatial_dropout, recurrent)
 CASES: tuple[LayerCase, ...] = tuple(case for family in FAMILIES for case in family.CASES)
