@@ -34,8 +34,8 @@ def residual(option: str, make: Callable[[], nn.Module], stride: int, join: Join
         return block(torch, w, x, "", stride, lambda around, branch: join(torch, noise, around, branch))
 
     layer = type(make()).__name__
-    # of this seed no gradient is a small difference of large numbers, which neither library resolves in float32
-    return LayerCase(layer, option, make, lambda: (normal(3, 2, 4, 4, seed=3),), reference)
+    # a seed without a kink close by, and without gradients that are small differences of large numbers (float32)
+    return LayerCase(layer, option, make, lambda: (normal(3, 2, 4, 4, seed=5),), reference)
 
 
 def added(torch: Any, noise: Any, x: Any, h: Any) -> Any:
