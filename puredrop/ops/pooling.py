@@ -16,7 +16,6 @@ from .shape import reshape, swapaxes, take
 from .windows import Sizes, Window, batch_first, batch_last, cropped, fitting_places, padded, per_axis, window_of
 
 
-# ------------------------------------------------------------------------------------------------------- the largest
 @primitive(x=lambda g, x, y, window: to_largest(g, inputs=raw(x), maxima=raw(y), window=window))
 def largest(backend: Any, x: Any, *, window: Window) -> Any:
     z = padded(backend.xp, x, window, -math.inf)  # (C, padded L, N)
@@ -54,12 +53,12 @@ def _first_equal(z: Any, y: Any, window: Window) -> Iterator[tuple[tuple[slice, 
 
     NaN in a window is its largest, and its first element stands for it.
     """
-    free: Any = True
+    free: Any = None  # the windows of which every element so far was less
     for _, place in window.elements(y.shape[1:-1]):
         where = (slice(None), *place)
         less = z[where] < y
-        yield where, free > less  # free and not less
-        free = free & less
+        yield where, ~less if free is None else free > less  # free and not less
+        free = less if free is None else free & less
 
 
 def max_pool(
@@ -96,7 +95,6 @@ def _spatial_axes(name: str, x: Any) -> int:
     return len(x.shape) - 2
 
 
-# ---------------------------------------------------------------------------------------------------------- the mean
 @primitive(x=lambda g, x_shape, window: window_spread(g, shape=x_shape, window=window))
 def window_sum(backend: Any, x: Any, *, window: Window) -> Any:
     z = padded(backend.xp, x, window)
@@ -142,7 +140,6 @@ def avg_pool(
     return total / window_sum(ones, window=window, backend=getattr(x, "backend", None))
 
 
-# ------------------------------------------------------------------------------------------------- parts of the map
 def adaptive_avg_pool(x: Any, size: Any, *, name: str = "adaptive_avg_pool") -> Any:
     """The means of as many parts of the map as `size` says: of n elements part i holds floor(i n / size) and following,
     up to ceil((i + 1) n / size), as in PyTorch; parts overlap where size does not divide n. size 1 is global pooling.
@@ -203,7 +200,6 @@ def _shares(n: int, parts: int) -> np.ndarray:
     return held / held.sum(axis=1, keepdims=True)
 
 
-# --------------------------------------------------------------------------------- windows as tables of positions
 @lru_cache(maxsize=64)
 def positions(size: Sizes, window: Window) -> np.ndarray:
     """The positions of every window's elements in a flat map of `size`. (places, elements of a window)"""
