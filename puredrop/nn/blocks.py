@@ -129,6 +129,8 @@ class ResNet(Module):
         if stem not in ("imagenet", "cifar"):
             raise ValueError(f"ResNet: stem must be 'imagenet' or 'cifar', got {stem!r}")
         counts = [whole_number("ResNet", "every number of blocks", count, 1) for count in blocks]
+        if not counts:
+            raise ValueError(f"ResNet: blocks must have one stage or more, got {blocks}")
         large = stem == "imagenet"
         self.conv1 = _convolution(inputs, width, 7, 2) if large else _convolution(inputs, width, 3)
         self.bn1 = BatchNorm2d(width)

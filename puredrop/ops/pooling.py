@@ -29,36 +29,37 @@ def largest(backend: Any, x: Any, *, window: Window) -> Any:
 @primitive(g=lambda d, inputs, maxima, window: from_largest(d, inputs=inputs, maxima=maxima, window=window))
 def to_largest(backend: Any, g: Any, *, inputs: Any, maxima: Any, window: Window) -> Any:
     """The gradient of `largest`: each element of g to the first element of its window that is the largest."""
-    xp, g = backend.xp, batch_last(g)
-    z = padded(xp, inputs, window, -math.inf)
-    d = xp.zeros(z.shape, g.dtype)  # (C, padded L, N)
-    for where, first in _first_equal(z, batch_last(maxima), window):
+    xp, g, size = backend.xp, batch_last(g), inputs.shape[2:]
+    d = xp.zeros((g.shape[0], *window.padded(size), g.shape[-1]), g.dtype)  # (C, padded L, N)
+    for where, first in _first_largest(xp, inputs, maxima, window):
         if window.overlaps:
             d[where] += g * first
         else:
             xp.multiply(g, first, out=d[where])
-    return cropped(d, window, inputs.shape[2:])
+    return cropped(d, window, size)
 
 
 @primitive(d=lambda g, inputs, maxima, window: to_largest(g, inputs=inputs, maxima=maxima, window=window))
 def from_largest(backend: Any, d: Any, *, inputs: Any, maxima: Any, window: Window) -> Any:
     """The transpose of `to_largest`: the elements of d at the places of the largest inputs."""
     d = padded(backend.xp, d, window)
-    found = _first_equal(padded(backend.xp, inputs, window, -math.inf), batch_last(maxima), window)
-    return batch_first(sum(d[where] * first for where, first in found))
+    return batch_first(sum(d[where] * first for where, first in _first_largest(backend.xp, inputs, maxima, window)))
 
 
-def _first_equal(z: Any, y: Any, window: Window) -> Iterator[tuple[tuple[slice, ...], Any]]:
-    """For each element of the kernel: where it lies in z, and in which windows it is the first that equals y.
+def _first_largest(xp: Any, x: Any, y: Any, window: Window) -> Iterator[tuple[tuple[slice, ...], Any]]:
+    """For each element of the kernel: where it lies in the padded x, and in which windows it is the first largest.
 
-    NaN in a window is its largest, and its first element stands for it.
+    NaN counts as the largest. Padding is NaN here, which reaches nothing: so it is not chosen where all is -inf.
     """
-    free: Any = None  # the windows of which every element so far was less
+    if xp.isnan(y).any():
+        x, y = (xp.where(xp.isnan(a), math.inf, a) for a in (x, y))
+    z, y = padded(xp, x, window, math.nan), batch_last(y)  # (C, padded L, N), (C, places, N)
+    free: Any = None  # the windows in which none was yet
     for _, place in window.elements(y.shape[1:-1]):
         where = (slice(None), *place)
-        less = z[where] < y
-        yield where, ~less if free is None else free > less  # free and not less
-        free = less if free is None else free & less
+        reached = z[where] >= y
+        yield where, reached if free is None else free & reached
+        free = ~reached if free is None else free > reached  # free and not reached
 
 
 def max_pool(

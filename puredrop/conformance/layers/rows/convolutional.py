@@ -132,7 +132,7 @@ def norms() -> list[LayerCase]:
         *rows,
         normalisation("BatchNorm1d", "no spatial axis", 2, shape=(4, 2)),
         normalisation("BatchNorm2d", "mean of all batches", 2, momentum=None, shape=map2d),
-        normalisation("BatchNorm2d", "no weight", 2, affine=False, shape=map2d),
+        normalisation("BatchNorm2d", "no weight", 2, affine=False, shape=(3, 2, 4, 4)),
         normalisation("BatchNorm2d", "no running statistics", 2, track_running_stats=False, shape=map2d, mode="eval"),
         normalisation("GroupNorm", "groups", 2, 4, shape=(2, 4, 3, 2)),
         normalisation("GroupNorm", "instances", 2, 2, shape=map2d),
