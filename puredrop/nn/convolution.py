@@ -17,7 +17,7 @@ __all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "
 Each = int | Sequence[int]  # a whole number, or one for each spatial axis
 
 
-class _Convolution(Module):
+class Convolution(Module):
     """Base: channels, a window, and the weight, whose two axes of channels the subclass says."""
 
     axes: ClassVar[int]
@@ -67,7 +67,7 @@ class _Convolution(Module):
         return ", ".join([f"{self.inputs} -> {self.outputs}", f"kernel={self.kernel}", *changed, *bias])
 
 
-class _Forward(_Convolution):
+class _Forward(Convolution):
     def __init__(
         self,
         inputs: int,
@@ -110,7 +110,7 @@ class Conv3d(_Forward):
     axes = 3
 
 
-class _Transposed(_Convolution):
+class _Transposed(Convolution):
     def __init__(
         self,
         inputs: int,
