@@ -97,6 +97,7 @@ class Conv1d(_Forward):
 class Conv2d(_Forward):
     """As `Conv1d`, for x (N, inputs, H, W).
 
+    >>> import numpy as np
     >>> Conv2d(3, 8, 3, padding="same").seed(0)(np.zeros((2, 3, 5, 7), np.float32)).shape
     (2, 8, 5, 7)
     """
@@ -155,6 +156,7 @@ class ConvTranspose1d(_Transposed):
 class ConvTranspose2d(_Transposed):
     """As `ConvTranspose1d`, for x (N, inputs, H, W).
 
+    >>> import numpy as np
     >>> ConvTranspose2d(8, 3, 2, stride=2).seed(0)(np.zeros((2, 8, 5, 7), np.float32)).shape
     (2, 3, 10, 14)
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .... import nn
@@ -31,7 +32,7 @@ def residual(option: str, make: Callable[[], nn.Module], stride: int, join: Join
     """A residual block whose two ways `join` joins."""
 
     def reference(torch: Any, w: dict[str, Any], noise: Any, x: Any) -> Any:
-        return block(torch, w, x, "", stride, lambda around, branch: join(torch, noise, around, branch))
+        return block(torch, w, x, "", stride, partial(join, torch, noise))
 
     layer = type(make()).__name__
     # a seed without a kink close by, and without gradients that are small differences of large numbers (float32)
@@ -70,7 +71,7 @@ def small_resnet(torch: Any, w: dict[str, Any], noise: Any, x: Any) -> Any:
     F = torch.nn.functional
     h = torch.relu(normalised(torch, w, "bn1", F.conv2d(x, w["conv1.weight"], padding=1)))
     for i, p in enumerate(depth_rates(0.5, 2, "l/L")):
-        h = block(torch, w, h, f"layer{i + 1}.0.", i + 1, lambda x, h, p=p: x + noise.dropout(h, p))
+        h = block(torch, w, h, f"layer{i + 1}.0.", i + 1, partial(dropped_path(p), torch, noise))
     return F.linear(h.mean(dim=(2, 3)), w["fc.weight"], w["fc.bias"])
 
 
