@@ -35,16 +35,7 @@ def cell(u: Any, c: Any, f: Any, i: Any, p: float) -> Any:
     return f * c + i * u
 
 
-SEVERAL_INPUTS = {
-    "shard": "one time step has several inputs; parts are tested in tests/test_recurrent_variants.py",
-    "huge index": "one time step has several inputs; parts are tested in tests/test_recurrent_variants.py",
-}
-A_MEMORY = {
-    **SEVERAL_INPUTS,
-    "identity": "p = 0 gives the memory of the cell, held against the formula",
-    "signed zero": "y is a sum of products",
-}
-GATES_FIRST = "y has an axis of gates besides; tested in tests/test_recurrent_variants.py"
+A_SUM = {"signed zero": "y is a sum of products"}
 
 CASES = (
     Case(
@@ -56,9 +47,9 @@ CASES = (
         variance=lambda x, p: np.concatenate([x, x]) ** 2 * p / (1 - p),
         at_one="formula",
         evaluation=lambda xp, x, p: xp.concatenate([x, x]),
-        not_applicable=dict.fromkeys(
-            ("identity", "nonfinite", "nonfinite gradient", "signed zero", "shapes", "shard", "huge index"), GATES_FIRST
-        ),
+        any_shape=False,
+        index=None,
+        not_applicable={"shard": "it takes no index"},
     ),
     Case(
         name="update_dropout",
@@ -69,7 +60,7 @@ CASES = (
         variance=lambda u, c, f, i, p: (i * u) ** 2 * p / (1 - p),
         at_one="formula",
         evaluation=lambda xp, u, c, f, i, p: cell(u, c, f, i, p),
-        not_applicable=A_MEMORY,
+        not_applicable=A_SUM,
     ),
     Case(
         name="memory_dropout",
@@ -79,7 +70,7 @@ CASES = (
         mean=lambda u, c, f, i, p: (1 - p) * cell(u, c, f, i, p),
         variance=lambda u, c, f, i, p: p * (1 - p) * cell(u, c, f, i, p) ** 2,
         evaluation=lambda xp, u, c, f, i, p: f * c + (1 - p) * i * u,
-        not_applicable=A_MEMORY,
+        not_applicable=A_SUM,
     ),
     Case(
         name="zoneout",
@@ -90,6 +81,5 @@ CASES = (
         variance=lambda new, old, p: p * (1 - p) * (new - old) ** 2,
         at_one="formula",
         evaluation=lambda xp, new, old, p: p * old + (1 - p) * new,
-        not_applicable=SEVERAL_INPUTS,
     ),
 )
