@@ -52,6 +52,7 @@ class Case:
         share: NumPy gives the values, PyTorch's autograd the gradients. Selects, so that what it says of a NaN holds.
     index(*inputs): how their noise is numbered. None: the variant takes no index.
     in_front: how many axes the noise has in front of those of the index, for variants that draw several times.
+    draws_several: it takes the draws of its key itself, and so refuses a key that is one of several draws.
     axes: how many leading axes of the index may be cut into parts.
     part(of, *inputs): the inputs that the part `of` of the noise belongs to.
     noise_matrix(noise): the noise of inputs(rows, columns) as a matrix of independent elements, rows x columns.
@@ -74,6 +75,7 @@ class Case:
     any_shape: bool = True
     index: Callable[..., Index] | None = lambda x, *_: Index.whole(x.shape)
     in_front: int = 0
+    draws_several: bool = False
     axes: int = 2
     part: Callable[..., Arrays] = lambda of, *inputs: tuple(a[of] for a in inputs)
     noise_matrix: Callable[[np.ndarray], np.ndarray] = lambda noise: noise

@@ -53,7 +53,9 @@ def removed(xp: Any, w: Any, keep: Any, p: float) -> Any:
     return xp.where(keep, w, xp.zeros_like(w))
 
 
-def edges_row(name: str, removal: Callable[..., tuple[Any, Any]], **not_applicable: str) -> Case:
+def edges_row(
+    name: str, removal: Callable[..., tuple[Any, Any]], draws_several: bool = False, **not_applicable: str
+) -> Case:
     """The row of a function on edge lists: unscaled, independent here by the choice of the graph."""
     return Case(
         name=name,
@@ -63,6 +65,7 @@ def edges_row(name: str, removal: Callable[..., tuple[Any, Any]], **not_applicab
         variance=lambda w, p: p * (1 - p) * w**2,
         evaluation=lambda xp, w, p: w,
         index=None,
+        draws_several=draws_several,
         not_applicable={
             "dtype errors": f"weights are no argument, and edges are whole numbers; {TESTED}",
             "shard": "an edge list is a whole graph and takes no part of one",
@@ -91,7 +94,7 @@ CASES = (
         mean=lambda x, p: x,
         variance=lambda x, p: x**2 * p / (1 - p),
     ),
-    edges_row("drop_path_edges", by_path, enumeration="walks draw uniform numbers, which are not enumerated"),
+    edges_row("drop_path_edges", by_path, True, enumeration="walks draw uniform numbers, which are not enumerated"),
     Case(
         name="drop_message",
         call=drop_message,

@@ -137,6 +137,7 @@ CASES = (
         variance=lambda x, f, p: p * (1 - p) * (x**2 + f**2),
         inputs=lambda rows, columns: (normal(rows, max(1, columns // 2)), normal(rows, max(1, columns // 2), seed=1)),
         in_front=1,
+        draws_several=True,
         noise_matrix=lambda noise: noise[0],
         evaluation=lambda xp, x, f, p: (1 - p) * (x + f),
     ),
@@ -164,11 +165,12 @@ CASES = (
         formula=join_formula,
         mean=lambda a, b, c, p: (a + b + c) / 3,
         variance=join_variance,
-        inputs=batches(3),
+        inputs=lambda rows, columns: batches(3)(rows, columns // 4 or 1),  # five decisions an example
         any_shape=False,
         index=share_all_but_examples,
         axes=1,
         in_front=1,
+        draws_several=True,
         noise_matrix=lambda noise: gates(noise[0]),
         drop_rate=lambda p: p - p**3 / 3,  # where all three are dropped, one of them is kept
         at_one="formula",
@@ -192,6 +194,7 @@ CASES = (
         evaluation=lambda xp, x, f, p: x + (1 - p) * f,
         real_noise="uniform",
         in_front=1,
+        draws_several=True,
         not_applicable={
             "gradient": FALSE_GRADIENT,
             "second gradient": FALSE_GRADIENT,
@@ -216,6 +219,7 @@ CASES = (
         evaluation=lambda xp, x, a, b, p: x + (a + b) / 2,
         real_noise="uniform",
         in_front=1,
+        draws_several=True,
         not_applicable={
             "signed zero": "the result is a sum",
             "identity": "there is no rate",

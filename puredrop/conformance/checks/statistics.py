@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from ...random import Key
-from ..case import Failed, Subject
+from ..case import Arrays, Failed, Subject
 
 LIMIT = 1e-6
 Z_LIMIT = 5.5  # standard deviations: two-sided 4e-8, for the many comparisons of a check together below LIMIT
@@ -110,10 +110,16 @@ def calls(subject: Subject) -> float:
 
 
 def addresses(subject: Subject) -> float:
-    """Neighbouring sites, steps, samples and draws give masks that agree as chance has it."""
-    case = subject.case
-    keys = [Key(7), Key(7, site=1), Key(7, step=1), Key(7, sample=1), Key(7, sample=1 << 16), Key(7).draw(1)]
-    inputs = case.example(512, 512, np.float32)
+    """Neighbouring sites, steps, samples and draws give masks that agree as chance has it.
+
+    A variant that draws several times must refuse a key that is one of several draws: some of its noise would be equal.
+    """
+    case, inputs = subject.case, subject.case.example(512, 512, np.float32)
+    keys = [Key(7), Key(7, site=1), Key(7, step=1), Key(7, sample=1), Key(7, sample=1 << 16)]
+    if case.draws_several:
+        _require_draw_refused(subject, inputs)
+    else:
+        keys.append(Key(7).draw(1))
     noises = (case.call(*inputs, 0.9, key=key, return_mask=True, backend=subject.backend)[1] for key in keys)
     masks = [case.mask_matrix(noise, 0.9) for noise in noises]
     p = case.drop_rate(0.9)
@@ -122,6 +128,14 @@ def addresses(subject: Subject) -> float:
     for mask in masks:
         _require_spread(mask, p)
     return worst
+
+
+def _require_draw_refused(subject: Subject, inputs: Arrays) -> None:
+    try:
+        subject.case.call(*inputs, 0.9, key=Key(7).draw(1), backend=subject.backend)
+    except ValueError:
+        return
+    raise Failed("a key that is one of several draws was accepted; its noise would occur twice")
 
 
 def moments(subject: Subject) -> float:
