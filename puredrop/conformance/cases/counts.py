@@ -70,7 +70,7 @@ CASES = (
     Case(
         name="fixed_count_dropout",
         call=fixed_count_dropout,
-        inputs=lambda rows, columns: (normal(rows, columns, GROUP),),
+        inputs=lambda rows, columns: (normal(rows, columns // 4 or 1, GROUP),),
         any_shape=False,
         noise_matrix=lambda noise: noise[:, :, 0],  # groups are independent, elements of a group are not
         formula=counted,

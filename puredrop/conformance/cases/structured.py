@@ -125,7 +125,7 @@ CASES = (
     Case(
         name="patch_dropout",
         call=partial(patch_dropout, prefix=1),
-        inputs=lambda rows, columns: (normal(rows * columns, GROUP + 1, 1),),
+        inputs=lambda rows, columns: (normal(rows * (columns // 4 or 1), GROUP + 1, 1),),
         any_shape=False,
         index=lambda x: Index.whole((len(x), GROUP)),
         axes=1,

@@ -89,7 +89,7 @@ def concrete(xp: Any, log_alpha: Any, u: Any, temperature: float) -> Any:
 
 def gate_moments(log_alpha: np.ndarray, temperature: float) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of the gate: the midpoint rule over u."""
-    u = (np.arange(100_000) + 0.5) / 100_000
+    u = (np.arange(10_000) + 0.5) / 10_000
     gates = [concrete(np, a, u, temperature) for a in log_alpha.reshape(-1)]
     mean, variance = (np.array([f(gate) for gate in gates]).reshape(log_alpha.shape) for f in (np.mean, np.var))
     return mean, variance

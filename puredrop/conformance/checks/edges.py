@@ -95,7 +95,8 @@ def _unreached(subject: Subject, inputs: Arrays, p: float, seed: int) -> Iterato
     for number, a in enumerate(inputs):
         if a.dtype.kind == "f" and _reach(subject.case, inputs, number, half, 0.5).any():
             reach = _reach(subject.case, inputs, number, noise, p)
-            yield number, ~reach.any(axis=1).reshape(a.shape), ~reach.any(axis=0)
+            idle, closed = (np.asarray(~reach.any(axis=axis)) for axis in (1, 0))
+            yield number, idle.reshape(a.shape), closed
 
 
 def _reach(case: Case, inputs: Arrays, number: int, noise: np.ndarray, p: float) -> np.ndarray:
