@@ -173,7 +173,7 @@ def bernstein(deviation: np.ndarray, variance: np.ndarray, largest: np.ndarray, 
     The terms are independent, their variances add up to V, and none is beyond M. Within `rounding` of it: 1.
 
     >>> bernstein(np.array([0.0, 30.0]), np.array([0.0, 25.0]), np.array([0.0, 1.0]), np.array([0.0, 0.0])).round(7)
-    array([1.0e+00, 4.0e-06])
+    array([1.0e+00, 5.2e-06])
     """
     t = np.abs(deviation)
     beyond = t > rounding
