@@ -13,6 +13,7 @@ IMAGE = np.random.default_rng(0).random((3, 1, 8, 8), np.float32)
 MODELS = {
     "MLP": (lambda **options: nn.models.MLP(64, 3, (5, 4), **options), IMAGE),
     "LeNet": (lambda **options: nn.models.LeNet(size=8, kernel=3, padding=1, **options), IMAGE),
+    "ResNet": (lambda **options: nn.models.ResNet(1, 3, (1, 1), 2, **options), IMAGE),
     "LSTMLanguageModel": (lambda **options: nn.models.LSTMLanguageModel(5, 3, 4, 2, **options), IDS),
     "GPT": (lambda **options: nn.models.GPT(5, 4, 4, 2, **options), IDS),
     "BERT": (lambda **options: nn.models.BERT(5, 4, 4, 2, **options), IDS),

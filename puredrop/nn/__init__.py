@@ -2,6 +2,7 @@
 
 from . import (
     attention,
+    blocks,
     cells,
     convolution,
     embedding,
@@ -22,6 +23,7 @@ from . import (
     weights,
 )
 from .attention import *  # noqa: F403  # each family lists its layers in its own __all__
+from .blocks import *  # noqa: F403  # each family lists its layers in its own __all__
 from .cells import *  # noqa: F403
 from .convolution import *  # noqa: F403
 from .data import Batches
@@ -95,6 +97,7 @@ __all__ = [
     *normalisation.__all__,
     *convolution.__all__,
     *pooling.__all__,
+    *blocks.__all__,
     *structured.__all__,
     *weights.__all__,
     *residual.__all__,

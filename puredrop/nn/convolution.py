@@ -17,7 +17,7 @@ __all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "
 Each = int | Sequence[int]  # a whole number, or one for each spatial axis
 
 
-class _Convolution(Module):
+class Convolution(Module):
     """Base: channels, a window, and the weight, whose two axes of channels the subclass says."""
 
     axes: ClassVar[int]
@@ -67,7 +67,7 @@ class _Convolution(Module):
         return ", ".join([f"{self.inputs} -> {self.outputs}", f"kernel={self.kernel}", *changed, *bias])
 
 
-class _Forward(_Convolution):
+class _Forward(Convolution):
     def __init__(
         self,
         inputs: int,
@@ -97,6 +97,7 @@ class Conv1d(_Forward):
 class Conv2d(_Forward):
     """As `Conv1d`, for x (N, inputs, H, W).
 
+    >>> import numpy as np
     >>> Conv2d(3, 8, 3, padding="same").seed(0)(np.zeros((2, 3, 5, 7), np.float32)).shape
     (2, 8, 5, 7)
     """
@@ -110,7 +111,7 @@ class Conv3d(_Forward):
     axes = 3
 
 
-class _Transposed(_Convolution):
+class _Transposed(Convolution):
     def __init__(
         self,
         inputs: int,
@@ -155,6 +156,7 @@ class ConvTranspose1d(_Transposed):
 class ConvTranspose2d(_Transposed):
     """As `ConvTranspose1d`, for x (N, inputs, H, W).
 
+    >>> import numpy as np
     >>> ConvTranspose2d(8, 3, 2, stride=2).seed(0)(np.zeros((2, 8, 5, 7), np.float32)).shape
     (2, 3, 10, 14)
     """

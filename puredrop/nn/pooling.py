@@ -65,6 +65,7 @@ class MaxPool1d(_MaxPool):
 class MaxPool2d(_MaxPool):
     """`ops.max_pool` as a layer, for x (N, C, H, W).
 
+    >>> import numpy as np
     >>> MaxPool2d(2)(np.arange(16.0).reshape(1, 1, 4, 4)).tolist()
     [[[[5.0, 7.0], [13.0, 15.0]]]]
     """
@@ -127,6 +128,7 @@ class AdaptiveAvgPool1d(_AdaptiveAvgPool):
 class AdaptiveAvgPool2d(_AdaptiveAvgPool):
     """`ops.adaptive_avg_pool` as a layer, for x (N, C, H, W).
 
+    >>> import numpy as np
     >>> AdaptiveAvgPool2d(1)(np.arange(16.0).reshape(1, 1, 4, 4)).tolist()
     [[[[7.5]]]]
     """

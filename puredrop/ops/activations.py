@@ -51,7 +51,7 @@ def _cdf(xp: Any, x: Any) -> Any:
 def _tail_terms(count: int) -> tuple[float, ...]:
     """The polynomial's coefficients, highest first: interpolated at Chebyshev points from Python's own erfc."""
 
-    def scaled_tail(u: np.ndarray) -> list[float]:
+    def scaled_tail(u: np.ndarray) -> Any:
         zs = (1 / (u * HALF + MIDDLE) - BEND).tolist()
         return [0.5 * math.exp(z * z / 2) * math.erfc(z / math.sqrt(2)) for z in zs]
 

@@ -129,6 +129,7 @@ def convolution(
     more at the end where it is odd). `name` is what errors call the operation.
     Raises: TypeError, ValueError for what does not fit, with the shapes.
 
+    >>> import numpy as np
     >>> convolution(np.arange(5.0).reshape(1, 1, 5), np.array([[[1.0, 0.0, -1.0]]])).tolist()
     [[[-2.0, -2.0, -2.0]]]
     """
@@ -158,6 +159,7 @@ def transposed_convolution(
     output_padding, below stride or dilation, chooses among the sizes that a convolution would have brought to L.
     Raises: TypeError, ValueError for what does not fit, with the shapes.
 
+    >>> import numpy as np
     >>> transposed_convolution(np.ones((1, 1, 2)), np.array([[[1.0, 2.0, 3.0]]]), stride=2).tolist()
     [[[1.0, 2.0, 4.0, 2.0, 3.0]]]
     """

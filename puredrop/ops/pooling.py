@@ -16,7 +16,6 @@ from .shape import reshape, swapaxes, take
 from .windows import Sizes, Window, batch_first, batch_last, cropped, fitting_places, padded, per_axis, window_of
 
 
-# ------------------------------------------------------------------------------------------------------- the largest
 @primitive(x=lambda g, x, y, window: to_largest(g, inputs=raw(x), maxima=raw(y), window=window))
 def largest(backend: Any, x: Any, *, window: Window) -> Any:
     z = padded(backend.xp, x, window, -math.inf)  # (C, padded L, N)
@@ -30,36 +29,37 @@ def largest(backend: Any, x: Any, *, window: Window) -> Any:
 @primitive(g=lambda d, inputs, maxima, window: from_largest(d, inputs=inputs, maxima=maxima, window=window))
 def to_largest(backend: Any, g: Any, *, inputs: Any, maxima: Any, window: Window) -> Any:
     """The gradient of `largest`: each element of g to the first element of its window that is the largest."""
-    xp, g = backend.xp, batch_last(g)
-    z = padded(xp, inputs, window, -math.inf)
-    d = xp.zeros(z.shape, g.dtype)  # (C, padded L, N)
-    for where, first in _first_equal(z, batch_last(maxima), window):
+    xp, g, size = backend.xp, batch_last(g), inputs.shape[2:]
+    d = xp.zeros((g.shape[0], *window.padded(size), g.shape[-1]), g.dtype)  # (C, padded L, N)
+    for where, first in _first_largest(xp, inputs, maxima, window):
         if window.overlaps:
             d[where] += g * first
         else:
             xp.multiply(g, first, out=d[where])
-    return cropped(d, window, inputs.shape[2:])
+    return cropped(d, window, size)
 
 
 @primitive(d=lambda g, inputs, maxima, window: to_largest(g, inputs=inputs, maxima=maxima, window=window))
 def from_largest(backend: Any, d: Any, *, inputs: Any, maxima: Any, window: Window) -> Any:
     """The transpose of `to_largest`: the elements of d at the places of the largest inputs."""
     d = padded(backend.xp, d, window)
-    found = _first_equal(padded(backend.xp, inputs, window, -math.inf), batch_last(maxima), window)
-    return batch_first(sum(d[where] * first for where, first in found))
+    return batch_first(sum(d[where] * first for where, first in _first_largest(backend.xp, inputs, maxima, window)))
 
 
-def _first_equal(z: Any, y: Any, window: Window) -> Iterator[tuple[tuple[slice, ...], Any]]:
-    """For each element of the kernel: where it lies in z, and in which windows it is the first that equals y.
+def _first_largest(xp: Any, x: Any, y: Any, window: Window) -> Iterator[tuple[tuple[slice, ...], Any]]:
+    """For each element of the kernel: where it lies in the padded x, and in which windows it is the first largest.
 
-    NaN in a window is its largest, and its first element stands for it.
+    NaN counts as the largest. Padding is NaN here, which reaches nothing: so it is not chosen where all is -inf.
     """
-    free: Any = True
+    if xp.isnan(y).any():
+        x, y = (xp.where(xp.isnan(a), math.inf, a) for a in (x, y))
+    z, y = padded(xp, x, window, math.nan), batch_last(y)  # (C, padded L, N), (C, places, N)
+    free: Any = None  # the windows in which none was yet
     for _, place in window.elements(y.shape[1:-1]):
         where = (slice(None), *place)
-        less = z[where] < y
-        yield where, free > less  # free and not less
-        free = free & less
+        reached = z[where] >= y
+        yield where, reached if free is None else free & reached
+        free = ~reached if free is None else free > reached  # free and not reached
 
 
 def max_pool(
@@ -96,7 +96,6 @@ def _spatial_axes(name: str, x: Any) -> int:
     return len(x.shape) - 2
 
 
-# ---------------------------------------------------------------------------------------------------------- the mean
 @primitive(x=lambda g, x_shape, window: window_spread(g, shape=x_shape, window=window))
 def window_sum(backend: Any, x: Any, *, window: Window) -> Any:
     z = padded(backend.xp, x, window)
@@ -142,7 +141,6 @@ def avg_pool(
     return total / window_sum(ones, window=window, backend=getattr(x, "backend", None))
 
 
-# ------------------------------------------------------------------------------------------------- parts of the map
 def adaptive_avg_pool(x: Any, size: Any, *, name: str = "adaptive_avg_pool") -> Any:
     """The means of as many parts of the map as `size` says: of n elements part i holds floor(i n / size) and following,
     up to ceil((i + 1) n / size), as in PyTorch; parts overlap where size does not divide n. size 1 is global pooling.
@@ -203,7 +201,6 @@ def _shares(n: int, parts: int) -> np.ndarray:
     return held / held.sum(axis=1, keepdims=True)
 
 
-# --------------------------------------------------------------------------------- windows as tables of positions
 @lru_cache(maxsize=64)
 def positions(size: Sizes, window: Window) -> np.ndarray:
     """The positions of every window's elements in a flat map of `size`. (places, elements of a window)"""

@@ -16,6 +16,12 @@ def checked_rate(operation: str, p: Any, name: str = "p") -> Any:
     """A drop probability: a float, or an array of them. Raises TypeError or ValueError."""
     if type(p) is float and 0.0 <= p <= 1.0:
         return p
+    if isinstance(p, Tensor):
+        raise TypeError(
+            f"{operation}: {name} must be a number in [0, 1], got a Tensor; a hard mask has no gradient by its rate, "
+            f"and that of its scale is biased: learn a rate with concrete_dropout, estimate its gradient with "
+            f"estimators.score_function_gradient or estimators.arm_gradient, or give float({name})"
+        )
     if isinstance(p, (bool, np.bool_)) or not (isinstance(p, numbers.Real) or _is_float_array(p)):
         raise TypeError(f"{operation}: {name} must be a number in [0, 1], got {p!r}; it is the probability of dropping")
     value: Any = p.astype(np.float64) if _is_float_array(p) and p.ndim else float(p)

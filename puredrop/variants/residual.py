@@ -100,10 +100,10 @@ def stochastic_depth(
     if not training or (p == 0.0 and mask is None):
         y = unchanged(x) if p == 1.0 else x + residual * (1.0 - p)
         return (y, np.ones(x.shape, np.bool_)) if return_mask else y
-    branch, keep = bernoulli_map(
-        operation, residual, p, key=key, mask=mask, index=index, return_mask=True, backend=backend
+    branch = bernoulli_map(
+        operation, residual, p, key=key, mask=mask, index=index, return_mask=return_mask, backend=backend
     )
-    return (x + branch, keep) if return_mask else x + branch
+    return (x + branch[0], branch[1]) if return_mask else x + branch
 
 
 def swapout(

@@ -177,7 +177,7 @@ def patch_dropout(
     kept = keep.sum(axis=1)  # (N,)
     if kept.size and kept.min() != kept.max():
         raise ValueError(f"{name}: every row of a mask must keep equally many, got {kept.min()} to {kept.max()}")
-    patches = prefix + np.nonzero(keep)[1].reshape(len(kept), -1)  # (N, k), in order
+    patches = prefix + np.nonzero(keep)[1].reshape(len(kept), kept.max(initial=0))  # (N, k), in order
     columns = np.concatenate([np.broadcast_to(np.arange(prefix), (len(kept), prefix)), patches], axis=1)
     y = ops.take(x, index=(np.arange(len(kept))[:, None], columns), backend=backend)  # (N, prefix + k, D)
     return (y, keep) if return_mask else y

@@ -95,7 +95,7 @@ def compared(case: LayerCase, backend: Any, dtype: str = "float64") -> dict[str,
 
 
 def after_steps(case: LayerCase, backend: Any, steps: int = STEPS) -> float:
-    """The largest relative error of any weight after steps of gradient descent, each with fresh draws.
+    """The largest relative error of any weight or running statistic after steps of gradient descent with fresh draws.
 
     Both minimise the mean square of the output's distance to the same random target.
     """
@@ -118,7 +118,7 @@ def after_steps(case: LayerCase, backend: Any, steps: int = STEPS) -> float:
             if p.grad is not None:
                 p.data -= case.learning_rate * p.grad
         _step(torch, case, weights, recorder.drawn, inputs, torch.tensor(target))
-    ours = {name: p.numpy() for name, p in model.named_parameters()}
+    ours = {name: array.numpy() for name, array in model.named_state() if array.dtype.kind == "f"}
     return worst(ours, {name: weights[name].detach().numpy() for name in ours})
 
 

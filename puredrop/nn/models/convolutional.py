@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ... import ops
+from ..blocks import BasicBlock
+from ..blocks import ResNet as ResidualNet
 from ..convolution import Conv2d
 from ..forms import Form, Model, Noisy
 from ..layers import Linear
@@ -50,3 +53,33 @@ class LeNet(Model):
         x = self.pool(ops.relu(self.conv2(x)))  # (N, 16, H', W')
         x = ops.relu(self.dense1(ops.flatten(x, 1)))  # (N, 120)
         return self.dense3(ops.relu(self.dense2(x)))  # (N, outputs)
+
+
+class ResNet(Model):
+    """`nn.ResNet` of basic blocks, for small images: x (N, channels, H, W). What its last layer reads is dropped.
+
+    `path_p` is the rate of the last block's drop path, which grows linearly from the first on. Nothing is dropped
+    between a convolution and its batch norm (Li et al. 2019).
+    Reference: He, Zhang, Ren & Sun, "Deep residual learning for image recognition" (2016).
+
+    >>> import numpy as np
+    >>> ResNet(blocks=(1, 1), width=4, form="mc", path_p=0.2).seed(0)(np.zeros((2, 3, 8, 8), np.float32)).shape
+    (2, 10)
+    """
+
+    def __init__(
+        self,
+        channels: int = 3,
+        outputs: int = 10,
+        blocks: Sequence[int] = (1, 1, 1),
+        width: int = 16,
+        *,
+        form: Form = "plain",
+        p: float = 0.2,
+        path_p: float = 0.0,
+    ) -> None:
+        self.net: Any = ResidualNet(BasicBlock, blocks, outputs, channels, width, "cifar", path_p)
+        self.net.fc = Noisy(form, p, self.net.fc)
+
+    def forward(self, x: Any) -> Any:
+        return self.net(x)

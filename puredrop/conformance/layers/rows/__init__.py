@@ -1,7 +1,7 @@
 """The table of layers: a row for each layer and option, a file for each family."""
 
 from ..case import LayerCase
-from . import activations, dense, models, recurrent, transformer
+from . import activations, convolutional, dense, models, recurrent, residual, spatial_dropout, transformer
 
-FAMILIES = (dense, activations, recurrent, transformer, models)
+FAMILIES = (dense, activations, convolutional, residual, spatial_dropout, recurrent, transformer, models)
 CASES: tuple[LayerCase, ...] = tuple(case for family in FAMILIES for case in family.CASES)

@@ -12,6 +12,8 @@ from .... import nn, ops
 from ....nn.forms import FORMS, Form
 from ....nn.init import Normal
 from ..case import LayerCase, normal
+from .convolutional import normalised
+from .residual import block, dropped_path
 from .transformer import Called
 
 P = 0.3
@@ -59,6 +61,15 @@ def lenet(form: Form, torch: Any, w: dict[str, Any], noise: Any, x: Any) -> Any:
         x = linear(torch, w, f"{name}.layer", dropped(form, torch, w, noise, f"{name}.noise", x))
         x = x if name == "dense3" else F.relu(x)
     return x
+
+
+def resnet(form: Form, torch: Any, w: dict[str, Any], noise: Any, x: Any) -> Any:
+    """Two stages of a block each, with drop path."""
+    F = torch.nn.functional
+    x = torch.relu(normalised(torch, w, "net.bn1", F.conv2d(x, w["net.conv1.weight"], padding=1)))
+    for i, rate in enumerate((0.2, 0.4)):
+        x = block(torch, w, x, f"net.layer{i + 1}.0.", i + 1, partial(dropped_path(rate), torch, noise))
+    return linear(torch, w, "net.fc.layer", dropped(form, torch, w, noise, "net.fc.noise", x.mean(dim=(2, 3))))
 
 
 def lstm(form: Form, torch: Any, w: dict[str, Any], noise: Any, ids: Any) -> Any:
@@ -184,6 +195,14 @@ def rows(form: Form) -> tuple[LayerCase, ...]:
             lambda: nn.models.LeNet(**image, **options),
             normal(2, 1, 4, 4),
             partial(lenet, form),
+            smooth=False,
+        ),
+        row(
+            "ResNet",
+            form,
+            lambda: nn.models.ResNet(1, 2, (1, 1), 2, path_p=0.4, **options),
+            normal(3, 1, 4, 4),
+            partial(resnet, form),
             smooth=False,
         ),
         row(
