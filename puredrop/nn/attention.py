@@ -103,27 +103,39 @@ class MultiheadAttention(Module):
         return_weights: Literal["before", "after"] | None = None,
         average: bool = True,
     ) -> Any:
-        q, k, v = self._projected(query, key, value)  # (N, H, T, D), (N, h, S, D) twice
-        shape = (*q.shape[:3], k.shape[2])  # of the weights
-        allowed, bias = self._masks(allowed, present, bias, shape, q.dtype)
-        sight = ops.Sight(allowed, self.causal, _selection(self.drop_keys, shape, q.dtype))
-        drop, scale = _selection(self.drop_weights, shape, q.dtype), 1 / math.sqrt(q.shape[-1])
+        key = query if key is None else key
+        value = key if value is None else value
+        self._require_tokens(query, key, value)
+        shape = (query.shape[0], self.heads, query.shape[1], key.shape[1])  # of the weights
+        allowed, bias = self._masks(allowed, present, bias, shape, query.dtype)
+        sight = ops.Sight(allowed, self.causal, _selection(self.drop_keys, shape, query.dtype))
+        drop = _selection(self.drop_weights, shape, query.dtype)
+        scale = 1 / math.sqrt(self.width // self.heads)
         if return_weights is None:
-            return self._joined(ops.attend(q, k, v, bias, sight=sight, scale=scale, drop=drop, tile=self.tile))
+            return self._attended(query, key, value, bias, sight=sight, scale=scale, drop=drop, tile=self.tile)
         if return_weights not in ("before", "after"):
             raise ValueError(
                 f"MultiheadAttention: return_weights must be None, 'before' or 'after', got {return_weights!r}"
             )
+        q, k, v = self._projected(query, key, value)
         before, v = probabilities(q, k, v, bias, sight=sight, scale=scale)
         after = before if drop is None else drop(before)
         weights = before if return_weights == "before" else after
         return self._joined(product(after, v)), weights.mean(axis=1) if average else weights
 
+    def _attended(self, query: Any, key: Any, value: Any, bias: Any, **options: Any) -> Any:
+        """The output. Where one product makes queries, keys and values, attention takes it as it is."""
+        if not self._from_one_product(query, key, value) or self.rotary is not None or self.drop_heads is not None:
+            return self._joined(ops.attend(*self._projected(query, key, value), bias, **options))
+        qkv = ops.linear(query, self.in_proj_weight, self._bias(slice(None)))  # (N, T, (H + 2 h) D)
+        return self.out_proj(ops.self_attend(qkv, bias, heads=self.heads, kv_heads=self.kv_heads, **options))
+
+    def _from_one_product(self, query: Any, key: Any, value: Any) -> bool:
+        return self.in_proj_weight is not None and query is key is value
+
     def _projected(self, query: Any, key: Any, value: Any) -> tuple[Any, Any, Any]:
-        key = query if key is None else key
-        value = key if value is None else value
-        self._require_tokens(query, key, value)
-        if self.in_proj_weight is not None and query is key is value:
+        """Queries (N, H, T, D), keys (N, h, S, D) and values (N, h, S, D)."""
+        if self._from_one_product(query, key, value):
             heads = self._split(ops.linear(query, self.in_proj_weight, self._bias(slice(None))))  # (N, H + 2 h, T, D)
             stop = self.heads + self.kv_heads
             q, k, v = heads[:, : self.heads], heads[:, self.heads : stop], heads[:, stop:]

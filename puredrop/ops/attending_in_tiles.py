@@ -66,6 +66,8 @@ class Tiled:
             d = row_sums(self.xp, here, self.y[..., rows, :])
             for tile, ceiling in self._in_sight(tiles):
                 self._pull_tile(here, d, tile, ceiling, out)
+        if out.q is not None:
+            out.q[...] *= self.o.scale
 
     def _pull_tile(self, g: Any, d: Any, tile: Tile, ceiling: Any, out: Gradients) -> None:
         o, (rows, columns) = self.o, tile
@@ -80,7 +82,6 @@ class Tiled:
         if out.bias is not None:
             bias = part(out.bias, tile)
             bias += unbroadcast(ds, bias.shape)
-        ds *= o.scale
         if out.q is not None:
             out.q[..., rows, :] += product(ds, o.k[..., columns, :])
         if out.k is not None:
