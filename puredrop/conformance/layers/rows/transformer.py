@@ -11,6 +11,7 @@ from .... import nn, ops
 from ....ops.tiles import tiled
 from ....variants.schedules import depth_rates
 from ..case import LayerCase, normal
+from ..noise import Noise
 
 N, H, T, S, D = 2, 2, 4, 3, 3
 WIDTH, HIDDEN = 4, 5
@@ -193,6 +194,28 @@ def cross(case: str, **widths: int) -> LayerCase:
     )
 
 
+def itself(case: str, *, returned: bool = False) -> LayerCase:
+    """A row of multi-head attention to the tokens themselves, causal and with padding."""
+
+    def make(torch: Any) -> Any:
+        return torch.nn.MultiheadAttention(WIDTH, 2, 0.3, batch_first=True)
+
+    def reference(torch: Any, w: dict[str, Any], noise: Any, x: Any) -> Any:
+        masks = {"attn_mask": torch.tensor(CAUSAL), "key_padding_mask": torch.tensor(~PRESENT)}
+        own = named(w, "layer.")
+        if returned:  # batch and heads are one axis where PyTorch's layer returns weights
+            noise = Noise(torch, [noise.take().numpy().reshape(-1, T, T)])
+        with noise.in_place_of_pytorchs():
+            y, weights = torch.func.functional_call(make(torch), own, (x, x, x), {**masks, "need_weights": returned})
+        return torch.cat([y.reshape(-1), weights.reshape(-1)]) if returned else y
+
+    def ours() -> nn.Module:
+        layer = nn.MultiheadAttention(WIDTH, 2, 0.3, causal=True)
+        return Called(layer, present=PRESENT, return_weights="after" if returned else None)
+
+    return LayerCase("MultiheadAttention", case, ours, lambda: (normal(N, T, WIDTH),), reference)
+
+
 def encoder_layer(
     case: str, *, norm_first: bool, activation: str, causal: bool = False, padding: bool = False
 ) -> LayerCase:
@@ -214,8 +237,8 @@ def encoder_layer(
     return LayerCase("TransformerEncoderLayer", case, ours, inputs, by_pytorch(make, "layer.", **call))
 
 
-def decoder_layer(case: str, *, norm_first: bool, activation: str) -> LayerCase:
-    """A row of the decoder's layer, beside PyTorch's."""
+def decoder_layer(case: str, *, norm_first: bool, activation: str, padding: bool = False) -> LayerCase:
+    """A row of the decoder's layer, beside PyTorch's; the memory has padding in any case."""
 
     def make(torch: Any) -> Any:
         return torch.nn.TransformerDecoderLayer(
@@ -224,35 +247,103 @@ def decoder_layer(case: str, *, norm_first: bool, activation: str) -> LayerCase:
 
     def ours() -> nn.Module:
         options: Any = {"activation": activation, "norm_first": norm_first}
-        return Called(nn.TransformerDecoderLayer(WIDTH, 2, HIDDEN, 0.3, **options), memory_present=MEMORY_PRESENT)
+        return Called(nn.TransformerDecoderLayer(WIDTH, 2, HIDDEN, 0.3, **options), **decoder_masks(padding)[0])
 
-    inputs = lambda: (normal(N, T, WIDTH), normal(N, S, WIDTH, seed=1))  # noqa: E731
-    reference = by_pytorch(make, "layer.", tgt_mask=CAUSAL, memory_key_padding_mask=~MEMORY_PRESENT)
-    return LayerCase("TransformerDecoderLayer", case, ours, inputs, reference)
+    return LayerCase(
+        "TransformerDecoderLayer", case, ours, two_sequences, by_pytorch(make, "layer.", **decoder_masks(padding)[1])
+    )
+
+
+def decoder_masks(padding: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Those of the call: ours, and PyTorch's."""
+    ours = {"memory_present": MEMORY_PRESENT, **({"present": PRESENT} if padding else {})}
+    theirs = {"tgt_mask": CAUSAL, "memory_key_padding_mask": ~MEMORY_PRESENT}
+    return ours, {**theirs, **({"tgt_key_padding_mask": ~PRESENT} if padding else {})}
+
+
+def two_sequences() -> tuple[np.ndarray, np.ndarray]:
+    """Tokens, and a memory."""
+    return normal(N, T, WIDTH), normal(N, S, WIDTH, seed=1)
 
 
 # ------------------------------------------------------------------------------------------------- stacks and models
-def stack(torch: Any, w: dict[str, Any], noise: Any, x: Any) -> Any:
-    """Layers of PyTorch's whose branches and whole are skipped by our draws: LayerDrop and drop path, norm first."""
+def encoder(case: str, *, norm_first: bool, padding: bool = False) -> LayerCase:
+    """A row of a stack of encoder layers, beside PyTorch's; a norm behind it."""
+
+    def make(torch: Any) -> Any:
+        layer = torch.nn.TransformerEncoderLayer(WIDTH, 2, HIDDEN, 0.3, batch_first=True, norm_first=norm_first)
+        return torch.nn.TransformerEncoder(layer, 2, torch.nn.LayerNorm(WIDTH), enable_nested_tensor=False)
+
+    def ours() -> nn.Module:
+        options: Any = {"norm_first": norm_first, "final_norm": True}
+        layers = nn.TransformerEncoder(WIDTH, 2, 2, HIDDEN, 0.3, **options)
+        return Called(layers, **({"present": PRESENT} if padding else {}))
+
+    call = {"src_key_padding_mask": ~PRESENT} if padding else {}
+    inputs = lambda: (normal(N, T, WIDTH),)  # noqa: E731
+    return LayerCase("TransformerEncoder", case, ours, inputs, by_pytorch(make, "layer.", **call))
+
+
+def decoder(case: str, *, norm_first: bool, padding: bool = False) -> LayerCase:
+    """A row of a stack of decoder layers, beside PyTorch's; a norm behind it where the layers begin with one."""
+
+    def make(torch: Any) -> Any:
+        layer = torch.nn.TransformerDecoderLayer(WIDTH, 2, HIDDEN, 0.3, "gelu", batch_first=True, norm_first=norm_first)
+        return torch.nn.TransformerDecoder(layer, 2, torch.nn.LayerNorm(WIDTH) if norm_first else None)
+
+    def ours() -> nn.Module:
+        options: Any = {"activation": "gelu", "norm_first": norm_first}
+        return Called(nn.TransformerDecoder(WIDTH, 2, 2, HIDDEN, 0.3, **options), **decoder_masks(padding)[0])
+
+    reference = by_pytorch(make, "layer.", **decoder_masks(padding)[1])
+    return LayerCase("TransformerDecoder", case, ours, two_sequences, reference)
+
+
+def with_paths(torch: Any, noise: Any, path_p: float, p: float = 0.2, **options: Any) -> Any:
+    """An encoder layer of PyTorch's with drop path at the end of its branches."""
 
     class Skipping(torch.nn.TransformerEncoderLayer):  # type: ignore[misc]
-        path_p = 0.0
+        def _sa_block(self, *arguments: Any, **masks: Any) -> Any:
+            return path(super()._sa_block(*arguments, **masks))
 
-        def path(self, branch: Any) -> Any:
-            return noise.dropout(branch, self.path_p) if self.path_p else branch
+        def _ff_block(self, x: Any) -> Any:
+            return path(super()._ff_block(x))
 
-        def forward(self, x: Any) -> Any:
-            x = x + self.path(self._sa_block(self.norm1(x), None, None))
-            return x + self.path(self._ff_block(self.norm2(x)))
+    def path(branch: Any) -> Any:
+        return noise.dropout(branch, path_p) if path_p else branch
 
+    return Skipping(WIDTH, 2, HIDDEN, p, batch_first=True, **options)
+
+
+def drop_path(torch: Any, w: dict[str, Any], noise: Any, x: Any) -> Any:
+    """The layer of the paper, norm last."""
+    with noise.in_place_of_pytorchs():
+        return torch.func.functional_call(with_paths(torch, noise, 0.4), w, (x,))
+
+
+def stack(torch: Any, w: dict[str, Any], noise: Any, x: Any) -> Any:
+    """Layers of PyTorch's whose branches and whole are skipped by our draws: LayerDrop and drop path, norm first."""
     gates, rates = noise.take(), depth_rates(0.4, 3, "i/(L-1)")
     with noise.in_place_of_pytorchs():
         for number, rate in enumerate(rates):
             if gates[number]:
-                layer = Skipping(WIDTH, 2, HIDDEN, 0.2, batch_first=True)
-                layer.path_p = rate
+                layer = with_paths(torch, noise, rate, norm_first=True)
                 x = torch.func.functional_call(layer, named(w, f"layers.{number}."), (x,))
     return torch.nn.functional.layer_norm(x, (WIDTH,), w["norm.weight"], w["norm.bias"])
+
+
+def everything(torch: Any, w: dict[str, Any], noise: Any, x: Any) -> Any:
+    """An encoder layer by the formula, norm first: grouped queries, rotary positions, all kinds of dropout."""
+    F = torch.nn.functional
+    own = {name.replace("self_attn.", "layer."): value for name, value in w.items()}
+    y = F.layer_norm(x, (WIDTH,), w["norm1.weight"], w["norm1.bias"])
+    options: Any = {"p": 0.2, "key_p": 0.3, "head_p": 0.4, "rotary": True, "causal": True}
+    y, _, _ = multihead(torch, own, noise, y, heads=2, kv_heads=1, **options)
+    x = x + noise.dropout(noise.dropout(y, 0.2), 0.5)
+    y = F.layer_norm(x, (WIDTH,), w["norm2.weight"], w["norm2.bias"])
+    y = noise.dropout(F.relu(F.linear(y, w["linear1.weight"], w["linear1.bias"])), 0.2)
+    y = F.linear(y, w["linear2.weight"], w["linear2.bias"])
+    return x + noise.dropout(noise.dropout(y, 0.2), 0.5)
 
 
 def named(w: dict[str, Any], prefix: str) -> dict[str, Any]:
@@ -327,6 +418,8 @@ CASES = (
     formula("weights before the drop", p=0.3, returned="before"),
     formula("weights after the drop, of each head", p=0.3, returned="after", average=False),
     formula("rotary positions", p=0.3, rotary=True, causal=True),
+    itself("causal and padding, beside PyTorch's"),
+    itself("causal and padding, with the weights, beside PyTorch's", returned=True),
     cross("to a memory with padding"),
     cross("to keys and values of other widths", key_width=3, value_width=5),
     encoder_layer("post-norm, relu", norm_first=False, activation="relu"),
@@ -335,6 +428,38 @@ CASES = (
     encoder_layer("post-norm, gelu, padding", norm_first=False, activation="gelu", padding=True),
     decoder_layer("post-norm, relu, memory with padding", norm_first=False, activation="relu"),
     decoder_layer("pre-norm, gelu, memory with padding", norm_first=True, activation="gelu"),
+    decoder_layer("post-norm, gelu, both with padding", norm_first=False, activation="gelu", padding=True),
+    decoder_layer("pre-norm, relu, both with padding", norm_first=True, activation="relu", padding=True),
+    LayerCase(
+        layer="TransformerEncoderLayer",
+        option="drop path, post-norm",
+        make=lambda: nn.TransformerEncoderLayer(WIDTH, 2, HIDDEN, 0.2, path_p=0.4),
+        inputs=lambda: (normal(N, T, WIDTH),),
+        reference=drop_path,
+    ),
+    LayerCase(
+        layer="TransformerEncoderLayer",
+        option="pre-norm, causal, rotary, grouped queries, everything dropped that can be",
+        make=lambda: nn.TransformerEncoderLayer(
+            WIDTH,
+            2,
+            HIDDEN,
+            0.2,
+            norm_first=True,
+            causal=True,
+            kv_heads=1,
+            rotary=True,
+            key_p=0.3,
+            head_p=0.4,
+            path_p=0.5,
+        ),
+        inputs=lambda: (normal(N, T, WIDTH),),
+        reference=everything,
+    ),
+    encoder("post-norm, padding", norm_first=False, padding=True),
+    encoder("pre-norm", norm_first=True),
+    decoder("post-norm, memory with padding", norm_first=False),
+    decoder("pre-norm, both with padding", norm_first=True, padding=True),
     LayerCase(
         layer="TransformerEncoder",
         option="LayerDrop and drop path",
