@@ -14,7 +14,7 @@ from ..ops.heads import product
 from ..tensor import raw
 from ..variants.attention import checked_masks
 from ..variants.bernoulli_map import inverted_scale, selection
-from ..variants.door import whole_number
+from ..variants.door import one_rate, whole_number
 from ..variants.schedules import Schedule
 from .dropout import Dropout
 from .init import glorot_uniform, zeros
@@ -75,7 +75,7 @@ class MultiheadAttention(Module):
         self._make_projections(bias)
         self.rotary = RotaryPositions(each) if rotary else None
         self.drop_keys = None if key_p == 0 else DropKey(key_p)
-        self.drop_weights = Dropout(p)
+        self.drop_weights = Dropout(p if callable(p) else one_rate("MultiheadAttention", p))
         self.drop_heads = None if head_p == 0 else DropHead(head_p)
 
     def _make_projections(self, bias: bool) -> None:
@@ -103,6 +103,10 @@ class MultiheadAttention(Module):
         return_weights: Literal["before", "after"] | None = None,
         average: bool = True,
     ) -> Any:
+        if return_weights not in (None, "before", "after"):
+            raise ValueError(
+                f"MultiheadAttention: return_weights must be None, 'before' or 'after', got {return_weights!r}"
+            )
         key = query if key is None else key
         value = key if value is None else value
         self._require_tokens(query, key, value)
@@ -113,10 +117,6 @@ class MultiheadAttention(Module):
         scale = 1 / math.sqrt(self.width // self.heads)
         if return_weights is None:
             return self._attended(query, key, value, bias, sight=sight, scale=scale, drop=drop, tile=self.tile)
-        if return_weights not in ("before", "after"):
-            raise ValueError(
-                f"MultiheadAttention: return_weights must be None, 'before' or 'after', got {return_weights!r}"
-            )
         q, k, v = self._projected(query, key, value)
         before, v = probabilities(q, k, v, bias, sight=sight, scale=scale)
         after = before if drop is None else drop(before)

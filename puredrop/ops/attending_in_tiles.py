@@ -22,15 +22,18 @@ class Tiled:
     """One attention, `size` queries by `size` keys at a time. Kept for backward: y and two numbers a query."""
 
     def __init__(self, o: Operands, y: Any, size: int) -> None:
-        self.o, self.y, self.xp, self.lead = o, y, o.backend.xp, o.shape[:-2]
-        self.rows = list(tiled(*o.shape[-2:], size, o.sight.causal))
+        self.o, self.y, self.size, self.xp, self.lead = o, y, size, o.backend.xp, o.shape[:-2]
         each = (*o.shape[:-1], 1)
         self.lost = None if o.sight.keys is None else self.xp.zeros(each, np.bool_)  # whose keys would all be dropped
         self.log_total = self.xp.empty(each, o.q.dtype)  # of the normaliser, (..., T, 1)
-        for rows, tiles in self.rows:
+        for rows, tiles in self._all_rows():
             if self.lost is not None:
                 self.lost[..., rows, :] = self._loses_all(tiles)
             y[..., rows, :], self.log_total[..., rows, :] = self._row(rows, tiles)
+
+    def _all_rows(self) -> Iterator[tuple[slice, list[Tile]]]:
+        """The queries of each row of tiles, and its tiles: made when needed, for all of them grow with T S too."""
+        return tiled(*self.o.shape[-2:], self.size, self.o.sight.causal)
 
     def _row(self, rows: slice, tiles: list[Tile]) -> tuple[Any, Any]:
         """The result of some queries, and the logarithm of their normaliser."""
@@ -61,7 +64,7 @@ class Tiled:
         for array in out:
             if array is not None:
                 array[...] = 0
-        for rows, tiles in self.rows:
+        for rows, tiles in self._all_rows():
             here = g[..., rows, :]
             d = row_sums(self.xp, here, self.y[..., rows, :])
             for tile, ceiling in self._in_sight(tiles):
