@@ -19,7 +19,7 @@ from ..variants.schedules import Schedule
 from .dropout import Dropout
 from .init import glorot_uniform, zeros
 from .layers import Linear
-from .module import Module, Parameter, Site
+from .module import Module, Parameter
 from .positions import RotaryPositions
 from .residual import DropHead, DropKey
 
@@ -41,7 +41,8 @@ class MultiheadAttention(Module):
     Call: layer(query, key=query, value=key, *, allowed, present, bias). allowed (bool, True = may attend) and bias
         (added to the logits) broadcast to (N, heads, T, S); present (N, S), True = a token and no padding. With
         return_weights "before" or "after" the drop it gives (output, weights), the mean over heads (N, T, S), or those
-        of each head (average=False).
+        of each head (average=False); they are then made whole, whatever the tile. Masks have the batch of the query:
+        where samples of `predict_samples` are in flight, make them inside of the model, from its inputs.
     Raises: ValueError for heads that do not divide, and for shapes, masks or tokens that do not fit; TypeError.
     Reference: Vaswani et al., "Attention is all you need" (2017).
 
@@ -205,14 +206,14 @@ def _divided(width: int, heads: int, kv_heads: int | None) -> tuple[int, int, in
     return width, heads, few
 
 
-def _selection(site: Site | None, shape: tuple[int, ...], dtype: Any) -> ops.Selection | None:
+def _selection(site: Dropout | DropKey | None, shape: tuple[int, ...], dtype: Any) -> ops.Selection | None:
     """What a site drops of an array of `shape`, to be carried out later; None for nothing."""
     where = None if site is None else site.address(shape)
     if site is None or where is None:
         return None
     key, index = where
     p = site.rate(site.p, key)
-    if p == 0:
+    if isinstance(p, float) and p == 0:
         return None
     like = np.broadcast_to(dtype.type(1), shape)
     return selection(type(site).__name__, like, p, index, key=key, scale=inverted_scale(p))

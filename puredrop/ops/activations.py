@@ -55,9 +55,9 @@ def _bell_and_cdf(xp: Any, x: Any) -> tuple[Any, Any]:
 def _tail_terms(count: int) -> tuple[float, ...]:
     """The polynomial's coefficients, highest first: interpolated at Chebyshev points from Python's own erfc."""
 
-    def scaled_tail(u: np.ndarray) -> list[float]:
+    def scaled_tail(u: np.ndarray) -> np.ndarray:
         zs = (1 / (u * HALF + MIDDLE) - BEND).tolist()
-        return [0.5 * math.exp(z * z / 2) * math.erfc(z / math.sqrt(2)) for z in zs]
+        return np.array([0.5 * math.exp(z * z / 2) * math.erfc(z / math.sqrt(2)) for z in zs])
 
     series = np.polynomial.Chebyshev.interpolate(scaled_tail, count - 1)
     return tuple(series.convert(kind=np.polynomial.Polynomial).coef[::-1].tolist())

@@ -33,7 +33,8 @@ class Tiled:
 
     def _all_rows(self) -> Iterator[tuple[slice, list[Tile]]]:
         """The queries of each row of tiles, and its tiles: made when needed, for all of them grow with T S too."""
-        return tiled(*self.o.shape[-2:], self.size, self.o.sight.causal)
+        queries, keys = self.o.shape[-2:]
+        return tiled(queries, keys, self.size, self.o.sight.causal)
 
     def _row(self, rows: slice, tiles: list[Tile]) -> tuple[Any, Any]:
         """The result of some queries, and the logarithm of their normaliser."""

@@ -88,8 +88,10 @@ def attend(
 
     def pull(g: Any, needed: Any) -> Gradients:
         shapes = [(*_lead(o.shape[:-2], x), *x.shape[-2:]) for x in (q, k, v)]
-        room = [empty_heads(xp, shape, q.dtype) if n else None for shape, n in zip(shapes, needed, strict=False)]
-        out = Gradients(*room, xp.empty_like(bias) if needed[3] else None)
+        to_q, to_k, to_v = (
+            empty_heads(xp, shape, q.dtype) if asked else None for shape, asked in zip(shapes, needed[:3], strict=True)
+        )
+        out = Gradients(to_q, to_k, to_v, xp.empty_like(bias) if needed[3] else None)
         fill(g, out)
         return out
 

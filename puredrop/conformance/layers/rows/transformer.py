@@ -178,9 +178,8 @@ def by_pytorch(make: Callable[[Any], Any], prefix: str = "", **options: Any) -> 
 CAUSAL = ~np.tri(T, dtype=np.bool_)  # PyTorch's masks are True where a query may not attend
 
 
-def cross(case: str, **widths: int) -> LayerCase:
-    """A row of multi-head attention to something else."""
-    k, v = widths.get("key_width", WIDTH), widths.get("value_width", WIDTH)
+def cross(case: str, k: int = WIDTH, v: int = WIDTH) -> LayerCase:
+    """A row of multi-head attention to something else, with keys and values of k and v channels."""
 
     def make(torch: Any) -> Any:
         return torch.nn.MultiheadAttention(WIDTH, 2, 0.3, batch_first=True, kdim=k, vdim=v)
@@ -188,7 +187,7 @@ def cross(case: str, **widths: int) -> LayerCase:
     return LayerCase(
         "MultiheadAttention",
         case,
-        lambda: Called(nn.MultiheadAttention(WIDTH, 2, 0.3, **widths), present=MEMORY_PRESENT),
+        lambda: Called(nn.MultiheadAttention(WIDTH, 2, 0.3, key_width=k, value_width=v), present=MEMORY_PRESENT),
         lambda: (normal(N, T, WIDTH), normal(N, S, k, seed=1), normal(N, S, v, seed=2)),
         by_pytorch(make, "layer.", key_padding_mask=~MEMORY_PRESENT, need_weights=False),
     )
@@ -302,7 +301,7 @@ def decoder(case: str, *, norm_first: bool, padding: bool = False) -> LayerCase:
 def with_paths(torch: Any, noise: Any, path_p: float, p: float = 0.2, **options: Any) -> Any:
     """An encoder layer of PyTorch's with drop path at the end of its branches."""
 
-    class Skipping(torch.nn.TransformerEncoderLayer):  # type: ignore[misc]
+    class Skipping(torch.nn.TransformerEncoderLayer):
         def _sa_block(self, *arguments: Any, **masks: Any) -> Any:
             return path(super()._sa_block(*arguments, **masks))
 
@@ -421,7 +420,7 @@ CASES = (
     itself("causal and padding, beside PyTorch's"),
     itself("causal and padding, with the weights, beside PyTorch's", returned=True),
     cross("to a memory with padding"),
-    cross("to keys and values of other widths", key_width=3, value_width=5),
+    cross("to keys and values of other widths", k=3, v=5),
     encoder_layer("post-norm, relu", norm_first=False, activation="relu"),
     encoder_layer("pre-norm, gelu", norm_first=True, activation="gelu"),
     encoder_layer("pre-norm, relu, causal", norm_first=True, activation="relu", causal=True),
