@@ -22,6 +22,8 @@ WINDOW = window_of("test", axes=1, kernel=2)
 MAP = R.standard_normal((2, 1, 4))
 LARGEST = ops.max_pool(MAP, 2, stride=1)
 DRAW = Draw(Key(3), Index.whole((3, 4)), threshold(0.4))
+DROPPED = ops.Selection(1.7, Draw(Key(3), Index.whole((1, 2, 3, 3)), threshold(0.4)))  # of the weights of two heads
+TURNS = np.cos([[1.0, 2.0]] * 3), np.sin([[1.0, 2.0]] * 3)  # (T, D / 2) each
 
 
 def normal(*shape):
@@ -34,7 +36,7 @@ def positive(*shape):
 
 LSTM = [normal(3, 2, 2), normal(2, 3), normal(2, 3), normal(12, 2), normal(12, 3), normal(12)]
 UNITS = R.random((2, 3)) > 0.4
-
+QKV = [normal(1, 2, 3, 2), normal(1, 2, 3, 2), normal(1, 2, 3, 2)]
 
 # name of the primitive -> (function, inputs): at least one case for each primitive, several where shapes matter
 CASES = {
@@ -81,6 +83,7 @@ CASES = {
     "normal_cdf": [(lambda a: ops.normal_cdf(a), [normal(4)])],
     "log": [(lambda a: a.log(), [positive(4)])],
     "sqrt": [(lambda a: a.sqrt(), [positive(4)])],
+    "_gelu": [(lambda a: ops.gelu(a * a), [normal(4)])],
     "tanh": [(lambda a: a.tanh(), [normal(4)])],
     "sigmoid": [(lambda a: a.sigmoid(), [normal(4)])],
     "softplus": [(lambda a: ops.softplus(a), [normal(4)])],
@@ -95,6 +98,10 @@ CASES = {
     "_standardise": [
         (lambda a: ops.standardise(a, (0, 2))[0], [normal(3, 2, 4)]),
         (lambda a: ops.standardise(a * a, (1,), eps=0.5)[0], [normal(2, 5)]),
+    ],
+    "_layer_norm": [
+        (lambda x, w, b: ops.layer_norm(x * x, w, b), [normal(3, 4), normal(4), normal(4)]),
+        (lambda x, w: ops.layer_norm(x, w, dims=2), [normal(2, 3, 2), normal(3, 2)]),
     ],
     "sum": [
         (lambda a: (a * a).sum(), [normal(3, 4)]),
@@ -153,6 +160,17 @@ CASES = {
     ],
     "window_spread": [
         (lambda g: pooling.window_spread(g * g, shape=(2, 1, 4), window=WINDOW), [normal(2, 1, 3)]),
+    ],
+    "rows": [(lambda t: ops.rows(t * t, ids=np.array([[2, 0], [2, 1]])), [normal(4, 2)])],
+    "add_rows": [(lambda x: ops.add_rows(x * x, ids=np.array([2, 0, 2]), count=4), [normal(3, 2)])],
+    "turn": [(lambda x: ops.turn(x * x, cos=TURNS[0], sin=TURNS[1]), [normal(2, 3, 4)])],
+    "attend": [
+        (lambda q, k, v, b: ops.attend(q, k, v, b, scale=0.7), [*QKV, normal(3, 3)]),
+        (lambda q, k, v: ops.attend(q, k, v, 0.0, sight=ops.Sight(causal=True), drop=DROPPED, tile=2), QKV),
+    ],
+    "self_attend": [
+        (lambda x, b: ops.self_attend(x, b, heads=2, kv_heads=1), [normal(1, 3, 8), normal(3, 3)]),
+        (lambda x: ops.self_attend(x, 0.0, heads=2, drop=DROPPED, tile=2), [normal(1, 3, 12)]),
     ],
     "drop": [
         (lambda x: ops.drop(x * x, 0.0, draw=DRAW, scale=1.7), [normal(3, 4)]),

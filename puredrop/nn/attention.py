@@ -14,12 +14,12 @@ from ..ops.heads import product
 from ..tensor import raw
 from ..variants.attention import checked_masks
 from ..variants.bernoulli_map import inverted_scale, selection
-from ..variants.door import whole_number
+from ..variants.door import one_rate, whole_number
 from ..variants.schedules import Schedule
 from .dropout import Dropout
 from .init import glorot_uniform, zeros
 from .layers import Linear
-from .module import Module, Parameter, Site
+from .module import Module, Parameter
 from .positions import RotaryPositions
 from .residual import DropHead, DropKey
 
@@ -41,7 +41,8 @@ class MultiheadAttention(Module):
     Call: layer(query, key=query, value=key, *, allowed, present, bias). allowed (bool, True = may attend) and bias
         (added to the logits) broadcast to (N, heads, T, S); present (N, S), True = a token and no padding. With
         return_weights "before" or "after" the drop it gives (output, weights), the mean over heads (N, T, S), or those
-        of each head (average=False).
+        of each head (average=False); they are then made whole, whatever the tile. Masks have the batch of the query:
+        where samples of `predict_samples` are in flight, make them inside of the model, from its inputs.
     Raises: ValueError for heads that do not divide, and for shapes, masks or tokens that do not fit; TypeError.
     Reference: Vaswani et al., "Attention is all you need" (2017).
 
@@ -75,7 +76,7 @@ class MultiheadAttention(Module):
         self._make_projections(bias)
         self.rotary = RotaryPositions(each) if rotary else None
         self.drop_keys = None if key_p == 0 else DropKey(key_p)
-        self.drop_weights = Dropout(p)
+        self.drop_weights = Dropout(p if callable(p) else one_rate("MultiheadAttention", p))
         self.drop_heads = None if head_p == 0 else DropHead(head_p)
 
     def _make_projections(self, bias: bool) -> None:
@@ -103,27 +104,39 @@ class MultiheadAttention(Module):
         return_weights: Literal["before", "after"] | None = None,
         average: bool = True,
     ) -> Any:
-        q, k, v = self._projected(query, key, value)  # (N, H, T, D), (N, h, S, D) twice
-        shape = (*q.shape[:3], k.shape[2])  # of the weights
-        allowed, bias = self._masks(allowed, present, bias, shape, q.dtype)
-        sight = ops.Sight(allowed, self.causal, _selection(self.drop_keys, shape, q.dtype))
-        drop, scale = _selection(self.drop_weights, shape, q.dtype), 1 / math.sqrt(q.shape[-1])
-        if return_weights is None:
-            return self._joined(ops.attend(q, k, v, bias, sight=sight, scale=scale, drop=drop, tile=self.tile))
-        if return_weights not in ("before", "after"):
+        if return_weights not in (None, "before", "after"):
             raise ValueError(
                 f"MultiheadAttention: return_weights must be None, 'before' or 'after', got {return_weights!r}"
             )
+        key = query if key is None else key
+        value = key if value is None else value
+        self._require_tokens(query, key, value)
+        shape = (query.shape[0], self.heads, query.shape[1], key.shape[1])  # of the weights
+        allowed, bias = self._masks(allowed, present, bias, shape, query.dtype)
+        sight = ops.Sight(allowed, self.causal, _selection(self.drop_keys, shape, query.dtype))
+        drop = _selection(self.drop_weights, shape, query.dtype)
+        scale = 1 / math.sqrt(self.width // self.heads)
+        if return_weights is None:
+            return self._attended(query, key, value, bias, sight=sight, scale=scale, drop=drop, tile=self.tile)
+        q, k, v = self._projected(query, key, value)
         before, v = probabilities(q, k, v, bias, sight=sight, scale=scale)
         after = before if drop is None else drop(before)
         weights = before if return_weights == "before" else after
         return self._joined(product(after, v)), weights.mean(axis=1) if average else weights
 
+    def _attended(self, query: Any, key: Any, value: Any, bias: Any, **options: Any) -> Any:
+        """The output. Where one product makes queries, keys and values, attention takes it as it is."""
+        if not self._from_one_product(query, key, value) or self.rotary is not None or self.drop_heads is not None:
+            return self._joined(ops.attend(*self._projected(query, key, value), bias, **options))
+        qkv = ops.linear(query, self.in_proj_weight, self._bias(slice(None)))  # (N, T, (H + 2 h) D)
+        return self.out_proj(ops.self_attend(qkv, bias, heads=self.heads, kv_heads=self.kv_heads, **options))
+
+    def _from_one_product(self, query: Any, key: Any, value: Any) -> bool:
+        return self.in_proj_weight is not None and query is key is value
+
     def _projected(self, query: Any, key: Any, value: Any) -> tuple[Any, Any, Any]:
-        key = query if key is None else key
-        value = key if value is None else value
-        self._require_tokens(query, key, value)
-        if self.in_proj_weight is not None and query is key is value:
+        """Queries (N, H, T, D), keys (N, h, S, D) and values (N, h, S, D)."""
+        if self._from_one_product(query, key, value):
             heads = self._split(ops.linear(query, self.in_proj_weight, self._bias(slice(None))))  # (N, H + 2 h, T, D)
             stop = self.heads + self.kv_heads
             q, k, v = heads[:, : self.heads], heads[:, self.heads : stop], heads[:, stop:]
@@ -193,14 +206,14 @@ def _divided(width: int, heads: int, kv_heads: int | None) -> tuple[int, int, in
     return width, heads, few
 
 
-def _selection(site: Site | None, shape: tuple[int, ...], dtype: Any) -> ops.Selection | None:
+def _selection(site: Dropout | DropKey | None, shape: tuple[int, ...], dtype: Any) -> ops.Selection | None:
     """What a site drops of an array of `shape`, to be carried out later; None for nothing."""
     where = None if site is None else site.address(shape)
     if site is None or where is None:
         return None
     key, index = where
     p = site.rate(site.p, key)
-    if p == 0:
+    if isinstance(p, float) and p == 0:
         return None
     like = np.broadcast_to(dtype.type(1), shape)
     return selection(type(site).__name__, like, p, index, key=key, scale=inverted_scale(p))

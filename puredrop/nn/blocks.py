@@ -144,7 +144,7 @@ class ResNet(Module):
                 made.append(block(came, width << stage, 2 if stage and not i else 1, next(rates), join))
                 came = (width << stage) * block.expansion
             setattr(self, f"layer{stage + 1}", Sequential(*made))
-        self.fc = Linear(came, classes)
+        self.fc: Module = Linear(came, classes)
 
     def blocks(self) -> list[_ResidualBlock]:
         """All blocks, from the input on."""

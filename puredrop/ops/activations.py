@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..tensor import primitive
+from ..tensor import fused, primitive
 from .elementwise import clip, exp, expm1, relu, sigmoid
 
 SELU_ALPHA = 1.6732632423543772  # Klambauer et al. (2017): with these two, mean 0 and variance 1 are a fixed point
@@ -27,12 +27,15 @@ def normal_cdf(backend: Any, x: Any) -> Any:
     flat = x.reshape(-1)
     y = backend.xp.empty_like(flat)
     for start in range(0, flat.size, BLOCK):
-        y[start : start + BLOCK] = _cdf(backend.xp, flat[start : start + BLOCK])
+        _, y[start : start + BLOCK] = _bell_and_cdf(backend.xp, flat[start : start + BLOCK])
     return y.reshape(x.shape)
 
 
-def _cdf(xp: Any, x: Any) -> Any:
-    """With z = |x|, the tail beyond z is e^(-z^2/2) times a polynomial in 1 / (z + BEND); the rest is symmetry."""
+def _bell_and_cdf(xp: Any, x: Any) -> tuple[Any, Any]:
+    """e^(-x^2/2), and the distribution function.
+
+    With z = |x|, the tail beyond z is e^(-z^2/2) times a polynomial in 1 / (z + BEND); the rest is symmetry.
+    """
     x = x.astype(np.promote_types(x.dtype, np.float32), copy=False)
     z = xp.abs(x)
     u = (1 / HALF) / (xp.minimum(z, FAR) + BEND) - MIDDLE / HALF  # from 1 at z = 0 to -1 at z = FAR
@@ -43,17 +46,18 @@ def _cdf(xp: Any, x: Any) -> Any:
         tail += term
     z *= z
     z *= -0.5
-    tail *= xp.exp(z)
-    return tail + (x > 0) * (1 - 2 * tail)
+    bell = xp.exp(z, out=z)
+    tail *= bell
+    return bell, tail + (x > 0) * (1 - 2 * tail)
 
 
 @cache
 def _tail_terms(count: int) -> tuple[float, ...]:
     """The polynomial's coefficients, highest first: interpolated at Chebyshev points from Python's own erfc."""
 
-    def scaled_tail(u: np.ndarray) -> Any:
+    def scaled_tail(u: np.ndarray) -> np.ndarray:
         zs = (1 / (u * HALF + MIDDLE) - BEND).tolist()
-        return [0.5 * math.exp(z * z / 2) * math.erfc(z / math.sqrt(2)) for z in zs]
+        return np.array([0.5 * math.exp(z * z / 2) * math.erfc(z / math.sqrt(2)) for z in zs])
 
     series = np.polynomial.Chebyshev.interpolate(scaled_tail, count - 1)
     return tuple(series.convert(kind=np.polynomial.Polynomial).coef[::-1].tolist())
@@ -69,11 +73,32 @@ def gelu(x: Any, approximate: Literal["none", "tanh"] = "none") -> Any:
     (0.8413, 0.8412)
     """
     if approximate == "none":
-        return x * normal_cdf(x)
+        return _gelu(x)
     if approximate != "tanh":
         raise ValueError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
     double = 2 * math.sqrt(2 / math.pi)
     return x * sigmoid(x * (x * x * (0.044715 * double) + double))
+
+
+def composed_gelu(x: Any) -> Any:
+    """The same by the distribution function, in two steps."""
+    return x * normal_cdf(x)
+
+
+@fused(composed_gelu)
+def _gelu(backend: Any, x: Any) -> Any:
+    """x cdf(x), and its slope cdf(x) + x pdf(x): one exponential serves both, and one array is kept."""
+    flat = x.reshape(-1)
+    y, slope = backend.xp.empty_like(flat), backend.xp.empty_like(flat)
+    for start in range(0, flat.size, BLOCK):
+        here = slice(start, start + BLOCK)
+        bell, cdf = _bell_and_cdf(backend.xp, flat[here])
+        y[here] = flat[here] * cdf
+        bell *= flat[here]
+        bell *= 1 / math.sqrt(2 * math.pi)
+        bell += cdf
+        slope[here] = bell
+    return y.reshape(x.shape), lambda g, needed: (g * slope.reshape(x.shape),)
 
 
 def silu(x: Any) -> Any:

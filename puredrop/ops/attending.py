@@ -2,7 +2,8 @@
 
 P = softmax(q k^T * scale + bias), W = P * m / (1 - p), y = W v. With g the gradient of y:
 dv = W^T g, dP = (g v^T) * m / (1 - p), dS = P * (dP - D), D = rowsum(g * y): the D of attention without dropout,
-for y holds the mask already. dq = scale dS k, dk = scale dS^T q, dbias = dS.
+for y holds the mask already. dq = scale dS k, dk = dS^T (scale q), dbias = dS. It is q that is scaled, and its
+gradient: both are far smaller than the logits.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from .tiles import Tile, part
 
 
 class Operands(NamedTuple):
-    """What attention is computed from. Rows of q, k and v that nobody may see are zero: 0 * NaN is no zero."""
+    """What attention is computed from; q is scaled already. Rows of one head lie together: products are then quicker.
+
+    Rows of q, k and v that nobody may see are zero: 0 * NaN is no zero.
+    """
 
     backend: Backend
     q: Any
@@ -36,9 +40,8 @@ class Operands(NamedTuple):
     blind: Any  # the queries that see no key, (..., T, 1), or None
 
     def logits(self, tile: Tile, ceiling: Any) -> Any:
-        """q k^T * scale + bias of a tile, not above the ceiling."""
+        """q k^T + bias of a tile, not above the ceiling."""
         s = product(self.q[..., tile.rows, :], self.k[..., tile.columns, :].swapaxes(-1, -2))  # (..., rows, columns)
-        s *= self.scale
         if np.ndim(self.bias):
             s += part(self.bias, tile)
         if ceiling is not None:
@@ -52,8 +55,8 @@ class Operands(NamedTuple):
         return (self.drop if tile is None else self.drop.part(tile))(weights, backend=self.backend)
 
     def seen(self, g: Any) -> Any:
-        """The gradient that reaches queries that see something."""
-        return g if self.blind is None else self.backend.xp.where(self.blind, 0.0, g)
+        """The gradient that reaches queries that see something, laid out as the operands are."""
+        return self.backend.xp.ascontiguousarray(g if self.blind is None else self.backend.xp.where(self.blind, 0.0, g))
 
 
 class Gradients(NamedTuple):
@@ -71,11 +74,11 @@ Pull = Callable[[Any, Gradients], None]
 def operands(
     backend: Backend, q: Any, k: Any, v: Any, bias: Any, sight: Sight, scale: float, drop: Selection | None
 ) -> Operands:
-    """The operands, cleared of what nobody may see."""
+    """The operands, q scaled, cleared of what nobody may see."""
     shape = weights_shape(q.shape, k.shape)
     used = sight.used(backend.xp, *shape[-2:])
-    q, k, v = cleared(used, q, k, v, backend)
-    return Operands(backend, q, k, v, bias, sight, scale, drop, shape, None if used is None else ~used[0])
+    q, k, v = map(backend.xp.ascontiguousarray, cleared(used, q, k, v, backend))
+    return Operands(backend, q * scale, k, v, bias, sight, scale, drop, shape, None if used is None else ~used[0])
 
 
 def cleared(used: tuple[Any, Any] | None, q: Any, k: Any, v: Any, backend: Any) -> tuple[Any, Any, Any]:
@@ -114,9 +117,9 @@ def attend_at_once(o: Operands, y: Any) -> Pull:
         ds *= p
         if out.bias is not None:
             out.bias[...] = unbroadcast(ds, out.bias.shape)
-        ds *= o.scale
         if out.q is not None:
             product_into(xp, out.q, ds, o.k)
+            out.q[...] *= o.scale
         if out.k is not None:
             transposed_product_into(xp, out.k, ds, o.q)
 

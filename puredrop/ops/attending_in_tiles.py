@@ -22,15 +22,19 @@ class Tiled:
     """One attention, `size` queries by `size` keys at a time. Kept for backward: y and two numbers a query."""
 
     def __init__(self, o: Operands, y: Any, size: int) -> None:
-        self.o, self.y, self.xp, self.lead = o, y, o.backend.xp, o.shape[:-2]
-        self.rows = list(tiled(*o.shape[-2:], size, o.sight.causal))
+        self.o, self.y, self.size, self.xp, self.lead = o, y, size, o.backend.xp, o.shape[:-2]
         each = (*o.shape[:-1], 1)
         self.lost = None if o.sight.keys is None else self.xp.zeros(each, np.bool_)  # whose keys would all be dropped
         self.log_total = self.xp.empty(each, o.q.dtype)  # of the normaliser, (..., T, 1)
-        for rows, tiles in self.rows:
+        for rows, tiles in self._all_rows():
             if self.lost is not None:
                 self.lost[..., rows, :] = self._loses_all(tiles)
             y[..., rows, :], self.log_total[..., rows, :] = self._row(rows, tiles)
+
+    def _all_rows(self) -> Iterator[tuple[slice, list[Tile]]]:
+        """The queries of each row of tiles, and its tiles: made when needed, for all of them grow with T S too."""
+        queries, keys = self.o.shape[-2:]
+        return tiled(queries, keys, self.size, self.o.sight.causal)
 
     def _row(self, rows: slice, tiles: list[Tile]) -> tuple[Any, Any]:
         """The result of some queries, and the logarithm of their normaliser."""
@@ -61,11 +65,13 @@ class Tiled:
         for array in out:
             if array is not None:
                 array[...] = 0
-        for rows, tiles in self.rows:
+        for rows, tiles in self._all_rows():
             here = g[..., rows, :]
             d = row_sums(self.xp, here, self.y[..., rows, :])
             for tile, ceiling in self._in_sight(tiles):
                 self._pull_tile(here, d, tile, ceiling, out)
+        if out.q is not None:
+            out.q[...] *= self.o.scale
 
     def _pull_tile(self, g: Any, d: Any, tile: Tile, ceiling: Any, out: Gradients) -> None:
         o, (rows, columns) = self.o, tile
@@ -80,7 +86,6 @@ class Tiled:
         if out.bias is not None:
             bias = part(out.bias, tile)
             bias += unbroadcast(ds, bias.shape)
-        ds *= o.scale
         if out.q is not None:
             out.q[..., rows, :] += product(ds, o.k[..., columns, :])
         if out.k is not None:

@@ -47,7 +47,7 @@ def probabilities(
     backend = backends.get(next((x.backend for x in (q, k, v) if isinstance(x, Tensor)), backend))
     shape = weights_shape(q.shape, k.shape)
     q, k, v = cleared(sight.used(backend.xp, *shape[-2:]), q, k, v, backend)
-    logits = product(q, swap(k)) * scale + bias  # (..., T, S)
+    logits = product(q * scale, swap(k)) + bias  # (..., T, S)
     ceiling = sight.whole(backend, shape, q.dtype)
     return softmax_where(None if ceiling is None else np.broadcast_to(ceiling > -INF, shape), logits), v
 
@@ -88,8 +88,10 @@ def attend(
 
     def pull(g: Any, needed: Any) -> Gradients:
         shapes = [(*_lead(o.shape[:-2], x), *x.shape[-2:]) for x in (q, k, v)]
-        room = [empty_heads(xp, shape, q.dtype) if n else None for shape, n in zip(shapes, needed, strict=False)]
-        out = Gradients(*room, xp.empty_like(bias) if needed[3] else None)
+        to_q, to_k, to_v = (
+            empty_heads(xp, shape, q.dtype) if asked else None for shape, asked in zip(shapes, needed[:3], strict=True)
+        )
+        out = Gradients(to_q, to_k, to_v, xp.empty_like(bias) if needed[3] else None)
         fill(g, out)
         return out
 

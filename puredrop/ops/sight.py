@@ -34,10 +34,10 @@ class Sight(NamedTuple):
         found = None
         allowed = part(self.allowed, tile)
         if allowed is not None and not allowed.all():
-            found = xp.where(allowed, INF, -INF).astype(dtype)
+            found = ceiling_where(xp, allowed, dtype)
         if self.causal and tile.columns.stop - 1 > tile.rows.start:
             seen = xp.tri(*tile.shape, k=tile.rows.start - tile.columns.start, dtype=np.bool_)  # (rows, columns)
-            later = xp.where(seen, INF, -INF).astype(dtype)
+            later = ceiling_where(xp, seen, dtype)
             found = later if found is None else xp.minimum(found, later)
         return found
 
@@ -46,7 +46,7 @@ class Sight(NamedTuple):
         assert self.keys is not None
         xp, keys = backend.xp, self.keys.part(tile)
         if keys.draw is None:
-            found = xp.where(xp.broadcast_to(keys.keep, shape), INF, -INF).astype(dtype)
+            found = ceiling_where(xp, xp.broadcast_to(keys.keep, shape), dtype)
         else:
             found = drop(xp.full(shape, INF, dtype), -INF, draw=keys.draw, backend=backend)
         return found if ceiling is None else xp.minimum(found, ceiling)
@@ -73,6 +73,11 @@ class Sight(NamedTuple):
                 seeing[..., tile.rows, :] |= ceiling is None or any_seen(ceiling, -1)
                 seen[..., tile.columns] |= ceiling is None or any_seen(ceiling, -2)
         return None if seeing.all() and seen.all() else (seeing, seen.swapaxes(-1, -2))
+
+
+def ceiling_where(xp: Any, seen: Any, dtype: Any) -> Any:
+    """Infinity where seen, minus infinity elsewhere; in `dtype` from the start."""
+    return xp.where(seen, *np.array([INF, -INF], dtype))
 
 
 def any_seen(ceiling: Any, axis: int) -> Any:

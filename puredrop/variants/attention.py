@@ -75,7 +75,8 @@ def scaled_dot_product_attention(
     index = fitting_index(operation, shape, key, index, shared)
     tile = _checked_tile(operation, tile, shape, index, return_weights is not None or return_mask)
     allowed, bias = checked_masks(operation, allowed, bias, shape, q.dtype)
-    sight, scale = ops.Sight(allowed, causal), 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    sight = ops.Sight(allowed, causal)
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else float(scale)
     drops = training and not (isinstance(p, float) and p == 0.0 and mask is None)
     if return_weights is None and not return_mask and _values_lead(shape, v.shape) == shape[:-2]:
         drop = None

@@ -72,13 +72,13 @@ def embedding_dropout(
         place = place + len(words) * _group(name, ids, len(key))
         rows = ops.broadcast_to(rows, shape=(len(key), *rows.shape), backend=backend)
     index = Index.whole((v, d), shared=1)[words]
-    rows = bernoulli_map(
+    dropped = bernoulli_map(
         name, rows, p, key=key, index=index, scale=inverted_scale(p), return_mask=return_mask, backend=backend
     )
-    rows, keep = rows if return_mask else (rows, None)
+    rows = dropped[0] if return_mask else dropped
     rows = ops.reshape(rows, shape=(-1, d), backend=backend)
     y = ops.rows(rows, ids=place.reshape(ids.shape), backend=backend)  # (*ids.shape, D)
-    return (y, keep.reshape(-1, d)[place, :1].reshape(*ids.shape, 1)) if return_mask else y
+    return (y, dropped[1].reshape(-1, d)[place, :1].reshape(*ids.shape, 1)) if return_mask else y
 
 
 def word_dropout(

@@ -15,14 +15,19 @@ from ...random import Index, Keys
 
 
 class Recorder:
-    """A backend that notes down every draw: masks, uniform and normal numbers, in the shape of what they are for."""
+    """A backend that notes down every draw: masks, numbers and words, in the shape of what they are for."""
 
     def __init__(self, original: Backend) -> None:
         self._original = original
         self.drawn: list[np.ndarray] = []
         self.on = True
         self.backend = replace(
-            original, keep=self._keep, drop=self._drop, uniform=self._real("uniform"), normal=self._real("normal")
+            original,
+            keep=self._keep,
+            drop=self._drop,
+            words=self._plain("words"),
+            uniform=self._plain("uniform"),
+            normal=self._plain("normal"),
         )
 
     def _note(self, noise: Any, key: Keys, index: Index) -> None:
@@ -39,9 +44,9 @@ class Recorder:
         self._note(self._original.keep(key, index, threshold), key, index)
         return self._original.drop(x, key, index, threshold, *rest)
 
-    def _real(self, name: str) -> Any:
-        def draw(key: Keys, index: Index, dtype: Any, *kind: Any) -> Any:
-            noise = getattr(self._original, name)(key, index, dtype, *kind)
+    def _plain(self, name: str) -> Any:
+        def draw(key: Keys, index: Index, *what: Any) -> Any:
+            noise = getattr(self._original, name)(key, index, *what)
             self._note(noise, key, index)
             return noise
 

@@ -12,9 +12,9 @@ from .... import nn, ops
 from ....nn.forms import FORMS, Form
 from ....nn.init import Normal
 from ..case import LayerCase, normal
+from .attention import Called
 from .convolutional import normalised
 from .residual import block, dropped_path
-from .transformer import Called
 
 P = 0.3
 TOKENS, WIDTH, T = 5, 8, 4
