@@ -368,3 +368,9 @@ def test_astype_converts_every_parameter():
     net = mlp().seed(0)
     assert net.astype(np.float64)(np.ones((2, 4))).dtype == np.float64
     assert all(p.requires_grad and p.dtype == np.float64 for p in net.parameters())
+
+
+def test_astype_converts_running_statistics_and_leaves_whole_numbers():
+    norm = nn.BatchNorm1d(4).astype(np.float64)
+    assert [buffer.dtype for _, buffer in norm.named_buffers()] == [np.float64, np.float64, np.int64]
+    assert not any(buffer.requires_grad for _, buffer in norm.named_buffers())

@@ -25,9 +25,9 @@ def alike(
     """
 
     def reference(torch: Any, weights: dict[str, Any], noise: Any, x: Any) -> Any:
-        model = torch.nn.Sequential(*layers(torch.nn)).train(mode == "train")
-        for module in model:
-            module.train(mode == "train" or isinstance(module, torch.nn.Dropout))
+        model = torch.nn.Sequential(*layers(torch.nn))
+        for module in model:  # sample mode is PyTorch's eval, but for dropout
+            module.train(mode == "train" or (mode == "sample" and isinstance(module, torch.nn.Dropout)))
         with noise.in_place_of_pytorchs() if draws else nullcontext(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Using padding='same' with even kernel lengths")  # only slower
             return torch.func.functional_call(model, weights, (x,))
