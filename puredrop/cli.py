@@ -75,11 +75,13 @@ def _parser() -> argparse.ArgumentParser:
 def _demo(args: argparse.Namespace) -> int:
     from . import bench, conformance, demo
 
-    if args.model:
-        demo.run_model(args.model, args.report, args.seed, args.epochs, args.data, args.text)
-        return 0
     if args.pictures:
         _require_folder(Path(args.pictures))
+    if args.model:
+        result = demo.run_model(args.model, args.report, args.seed, args.epochs, args.data, args.text)
+        if args.pictures:
+            demo.save_picture(result, args.pictures)
+        return 0
     result = demo.run(
         args.report,
         seed=args.seed,

@@ -155,7 +155,9 @@ def test_what_cannot_go_well_is_said_before_anything_starts(tmp_path):
 
 
 def test_the_command(tiny, tmp_path, capsys):
-    assert cli.main(["demo", "--model", "mlp", "--report", str(tmp_path), "--epochs", "1"]) == 0
+    arguments = ["--report", str(tmp_path), "--pictures", str(tmp_path), "--epochs", "1"]
+    assert cli.main(["demo", "--model", "mlp", *arguments]) == 0
+    assert (tmp_path / "study-mlp.png").read_bytes().startswith(b"\x89PNG")
     said = capsys.readouterr().out
     assert "scikit-learn's digits: 600 for training" in said
     assert f"report: {tmp_path}/mlp.html" in said

@@ -7,6 +7,6 @@
 
 from .command import run
 from .plots import save_pictures
-from .studies import run_model
+from .studies import run_model, save_picture
 
-__all__ = ["run", "run_model", "save_pictures"]
+__all__ = ["run", "run_model", "save_picture", "save_pictures"]

@@ -5,5 +5,6 @@ four of them), `page` (the report), `command`.
 """
 
 from .command import MODELS, run_model
+from .page import save_picture
 
-__all__ = ["MODELS", "run_model"]
+__all__ = ["MODELS", "run_model", "save_picture"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..page import document, figure, html_table, paragraph, section
-from ..plots import COLOURS, INK, MUTED, svg_of
+from ..plots import COLOURS, INK, MUTED, PAPER, STYLE, svg_of
 
 SHADES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's
 SHOWN = {"accuracy": "{:.2%}", "perplexity": "{:.3f}", "nll": "{:.4f}", "ece": "{:.4f}"}
@@ -114,6 +115,20 @@ def draw_ends(axes: Any, result: dict[str, Any]) -> None:
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)
     axes.grid(True, axis="x")
+
+
+def save_picture(result: dict[str, Any], folder: str | Path) -> Path:
+    """Write both panels as study-NAME.png; returns its path."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    path = Path(folder) / f"study-{result['name']}.png"
+    with matplotlib.rc_context(STYLE):
+        picture = Figure(figsize=(9.6, 3.8), layout="constrained")
+        for axes, draw in zip(picture.subplots(1, 2), (draw_curves, draw_ends), strict=True):
+            draw(axes, result)
+        picture.savefig(path, dpi=160, facecolor=PAPER, metadata={"Software": None})
+    return path
 
 
 def reproduce(result: dict[str, Any]) -> str:
