@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
 from .. import variants
-from ..variants.blocks import GAMMA, NORMALIZE, block_of, require_choice, seed_shape, width_range
+from ..variants.blocks import GAMMA, NORMALIZE, block_of, require_choice, seed_shape
 from ..variants.door import checked_rate, whole_number
+from ..variants.holes import width_range
 from ..variants.pooling import pooled_shape
 from ..variants.schedules import Schedule
 from ..variants.structured import spatial_axes
