@@ -69,7 +69,8 @@ def drop_connect(
     examples = math.prod(x.shape[:-1][:1])
     if examples % keys:
         raise ValueError(f"{name}: {keys} keys need as many equal parts on the first axis of x, got shape {x.shape}")
-    masks, one_mask = examples if per_example else keys, not (per_example or isinstance(key, tuple))
+    masks = examples if per_example else keys
+    one_mask = not (per_example or isinstance(key, tuple))  # which is given back without an axis in front
     if not asked.draws(p):
         y = ops.linear(x, weight, bias, backend=backend)  # (N, ..., O)
         return asked.undrawn(y, shape=weight.shape if one_mask else (masks, *weight.shape))

@@ -56,10 +56,12 @@ def drop_edge(
     edges, p = _checked_edges(asked, edge_index, num_nodes), one_rate("drop_edge", p)
     keep = _all_of(asked, edges.shape[1])
     if asked.draws(p):
-        index = Index.whole(keep.shape)
-        first = _first_of_pair(asked, edges) if undirected else None
-        keep = keep_over(asked, edges, p, index if first is None else index[_on_host(asked, first)], keep.shape)
-        if first is not None and not (keep == keep[first]).all():
+        index, first = Index.whole(keep.shape), slice(None)
+        if undirected:
+            first = _first_of_pair(asked, edges)
+            index = index[_on_host(asked, first)]
+        keep = keep_over(asked, edges, p, index, keep.shape)
+        if not (keep == keep[first]).all():
             raise ValueError("drop_edge: the mask parts an undirected pair: it keeps one direction and drops the other")
     return edges[:, keep], keep
 

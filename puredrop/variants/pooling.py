@@ -65,10 +65,8 @@ def max_pool_dropout(
     if not training:
         y = ops.reshape(_expected_largest(flat, a, windows, p, backend), shape=out, backend=backend)
         return asked.undrawn(y, shape=x.shape)
-    if asked.draws(p):
-        keep = keep_over(asked, x, p, asked.index_in_parts(x.shape), x.shape)
-    else:
-        keep = np.ones(x.shape, np.bool_)
+    index = asked.index_in_parts(x.shape)  # looked at also where nothing is drawn
+    keep = keep_over(asked, x, p, index, x.shape) if asked.draws(p) else np.ones(x.shape, np.bool_)
     kept = keep.reshape(flat.shape)[:, :, windows]  # (N, C, places, n)
     best = np.where(kept, a, -1).argmax(axis=-1)  # (N, C, places)
     return asked.answer(_chosen(asked, flat, windows, best, kept.any(axis=-1), out), keep)

@@ -60,7 +60,7 @@ def locked_gate_dropout(
     if isinstance(key, tuple):
         raise TypeError(f"{name}: the leading axis is the gates', so it takes one key and not a tuple; loop over them")
     copies = ops.broadcast_to(x, shape=(gates, *x.shape), backend=backend)  # (gates, *x)
-    axes = (shared,) if isinstance(shared, int) else shared
+    axes = shared if isinstance(shared, Sequence) else (shared,)
     index = asked.index_for(copies.shape, [a if a < 0 else a + 1 for a in axes])
     return bernoulli_map(asked, copies, p, index, scale=inverted_scale(p))
 
