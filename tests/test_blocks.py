@@ -98,6 +98,7 @@ def test_drop_block_says_what_is_wrong(call, error, message):
         ),
         (lambda: max_pool_dropout(-X, 0.5, size=2, key=K), ValueError, "max_pool_dropout: x must not be negative"),
         (lambda: max_pool_dropout(X, 0.5, size=2), ValueError, "max_pool_dropout: nothing to draw with"),
+        (lambda: max_pool_dropout(X, 0.0, size=2, index=5), TypeError, "max_pool_dropout: index must be an Index"),
         (lambda: max_pool_dropout(X[0], 0.5, size=2), ValueError, r"max_pool_dropout: x must be \(N, C, and 2 spatial"),
         (lambda: stochastic_pool(X, size=9, key=K), ValueError, r"stochastic_pool: a window of \(9, 9\) does not fit"),
         (lambda: stochastic_pool(X, size=2, stride=0, key=K), ValueError, "stochastic_pool: stride must be 1 or more"),

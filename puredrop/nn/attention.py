@@ -12,6 +12,7 @@ from .. import ops
 from ..ops.attention import probabilities
 from ..ops.heads import product
 from ..tensor import raw
+from ..variants.asked import Asked
 from ..variants.attention import checked_masks
 from ..variants.bernoulli_map import inverted_scale, selection
 from ..variants.door import one_rate, whole_number
@@ -216,4 +217,4 @@ def _selection(site: Dropout | DropKey | None, shape: tuple[int, ...], dtype: An
     if isinstance(p, float) and p == 0:
         return None
     like = np.broadcast_to(dtype.type(1), shape)
-    return selection(type(site).__name__, like, p, index, key=key, scale=inverted_scale(p))
+    return selection(Asked(type(site).__name__, key), like, p, index, scale=inverted_scale(p))

@@ -8,9 +8,8 @@ import numpy as np
 
 from .. import ops
 from ..tensor import raw
-from ..variants.door import whole_number
+from ..variants.door import checked_ids, whole_number
 from ..variants.schedules import Schedule
-from ..variants.structured import checked_ids
 from .init import Initialiser, Normal
 from .module import Module, Parameter
 from .structured import EmbeddingDropout

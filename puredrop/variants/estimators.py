@@ -11,8 +11,9 @@ import numpy as np
 from .. import ops
 from ..random import Index, Key
 from ..tensor import raw
+from .asked import Asked
 from .door import checked_array, one_rate
-from .noise import draw_of, keep_array, uniform_array
+from .noise import keep_over, uniform_array
 from .special import exp_of_square
 
 __all__ = [
@@ -46,7 +47,7 @@ def score_function_gradient(
     """
     name = "score_function_gradient"
     p = _probability(name, logit_p)
-    keep = np.broadcast_to(keep_array(name, p, p, Index.whole(p.shape), key=key, mask=mask), p.shape)
+    keep = keep_over(Asked(name, key, mask), p, p, Index.whole(p.shape), p.shape)
     return (_number_of(name, loss(keep)) - baseline) * (~keep - p)
 
 
@@ -73,7 +74,7 @@ def arm_gradient(
     if isinstance(samples, bool) or not hasattr(samples, "__index__") or samples < 1:
         raise ValueError(f"{name}: samples must be a whole number of at least 1, got {samples!r}")
     count = samples if noise is None else len(noise)
-    u = uniform_array(name, p, Index.whole((count, *p.shape)), key=draw_of(key, 0), mask=noise)  # (samples, ...)
+    u = uniform_array(Asked(name, key, noise), p, Index.whole((count, *p.shape)))  # (samples, ...)
     differences = [_number_of(name, loss(one <= 1 - p)) - _number_of(name, loss(one > p)) for one in u]
     return np.mean([d * (one - 0.5) for d, one in zip(differences, u, strict=True)], axis=0)
 
