@@ -1,6 +1,7 @@
 """Twins of PyTorch's modules: same names, same numbers, there and back; and what has no twin is named."""
 
 import builtins
+import collections
 
 import numpy as np
 import pytest
@@ -153,6 +154,17 @@ def test_models_of_several_layers_with_their_buffers(torch):
     assert relative_error(ours, theirs) < 1e-12
     assert twin.mode == "eval"
     assert nn.from_torch(module.train()).mode == "train"
+    assert list(twin.state_dict()) == list(module.state_dict())
+
+
+def test_layers_with_names_keep_them(torch):
+    n = torch.nn
+    torch.manual_seed(0)
+    parts = {"first": n.Linear(4, 3), "between": n.Tanh(), "last": n.Linear(3, 2)}
+    module = n.Sequential(collections.OrderedDict(parts)).double()
+    twin = nn.from_torch(module)
+    ours, theirs = outputs(torch, module, twin, (5, 4))
+    assert relative_error(ours, theirs) < 1e-12
     assert list(twin.state_dict()) == list(module.state_dict())
 
 

@@ -57,7 +57,9 @@ def to_torch_state_dict(model: Module) -> dict[str, Any]:
 def _twin(module: Any, where: str) -> Module:
     name = type(module).__name__
     if name == "Sequential":
-        return layers.Sequential(*(_twin(child, f"{where}{i}.") for i, child in enumerate(module.children())))
+        parts = {name: _twin(child, f"{where}{name}.") for name, child in module.named_children()}
+        in_order = list(parts) == list(map(str, range(len(parts))))
+        return layers.Sequential(*parts.values()) if in_order else _Named(parts)
     if name not in _BUILD:
         place = f" (at {where.rstrip('.')})" if where else ""
         raise TypeError(
@@ -67,6 +69,20 @@ def _twin(module: Any, where: str) -> Module:
         return _BUILD[name](module)
     except ValueError as error:
         raise ValueError(f"from_torch: {name} at {where.rstrip('.') or 'the top'}: {error}") from None
+
+
+class _Named(Module):
+    """Layers one after the other that have names and no numbers."""
+
+    def __init__(self, parts: dict[str, Module]) -> None:
+        for name, part in parts.items():
+            setattr(self, name, part)
+        self.order = tuple(parts)
+
+    def forward(self, x: Any) -> Any:
+        for name in self.order:
+            x = getattr(self, name)(x)
+        return x
 
 
 def _require(module: Any, **expected: Any) -> None:
