@@ -19,6 +19,7 @@ lint: .venv/.test
 # What the README shows.
 pictures: .venv/.demo
 	$(BIN)/puredrop demo --pictures docs
+	$(BIN)/puredrop demo --model lstm --pictures docs
 
 # The catalogue of variants and its pictures, made from the code.
 docs: .venv/.demo

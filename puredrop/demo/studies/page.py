@@ -97,9 +97,9 @@ def draw_curves(axes: Any, result: dict[str, Any]) -> None:
         axes.plot(epochs, values[i], label=row["name"], lw=1.5, marker=marker, **style)
     late = values[:, len(epochs) // 4 :]
     axes.set(xlabel="epoch", title=f"{result['metric']} of the held-out data")
-    axes.set_ylim(0.97 * values.min(), max(1.05 * late.max(), 1.1 * values.min()))
+    axes.set_ylim(0.97 * values.min(), max(1.15 * late.max(), 1.1 * values.min()))
     axes.grid(True)
-    axes.legend(fontsize=7.5, ncols=2)
+    axes.legend(fontsize=8, loc="upper right")
 
 
 def draw_ends(axes: Any, result: dict[str, Any]) -> None:
@@ -108,13 +108,17 @@ def draw_ends(axes: Any, result: dict[str, Any]) -> None:
         one, many = row["eval"][metric], row["samples"] and row["samples"][metric]
         if many is not None:
             axes.plot([one, many], [place, place], color=MUTED, lw=1)
-            axes.plot(many, place, marker="D", ms=5, color=COLOURS["samples"], ls="", label="samples" * (place == 1))
-        axes.plot(one, place, marker="o", ms=6, color=COLOURS["with" if place else "without"], ls="")
+            axes.plot(
+                many, place, marker="D", ms=5, color=COLOURS["samples"], ls="", label="_" * (place > 1) + "samples"
+            )
+        colour = COLOURS["with" if place else "without"]
+        axes.plot(one, place, marker="o", ms=6, color=colour, ls="", label="_" * (place != 1) + "one pass")
     axes.axvline(rows[0]["eval"][metric], color=INK, lw=0.9, ls=(0, (4, 3)))
     axes.set(yticks=range(len(rows)), yticklabels=[row["name"] for row in rows], xlabel=metric, title="At the end")
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)
     axes.grid(True, axis="x")
+    axes.legend(fontsize=8)
 
 
 def save_picture(result: dict[str, Any], folder: str | Path) -> Path:
