@@ -159,9 +159,8 @@ class Logits(nn.Module):
         return self.model(ids)[0]
 
 
-def gpt(**options: Any) -> nn.Module:
-    """With embeddings of size 1: a norm divides small ones by their size, and steps as long as here become chaotic."""
-    model = nn.models.GPT(**options)
+def large(model: Any) -> nn.Module:
+    """With embeddings of size 1: a norm divides small ones by their size, and differences and steps become too long."""
     model.tokens.weight.init = model.positions.weight.init = Normal(1.0)
     return model
 
@@ -212,11 +211,18 @@ def rows(form: Form) -> tuple[LayerCase, ...]:
             IDS,
             without_prefix(partial(lstm, form)),
         ),
-        row("GPT", form, lambda: gpt(**small, **options), IDS, partial(transformer, True, form), learning_rate=0.01),
+        row(
+            "GPT",
+            form,
+            lambda: large(nn.models.GPT(**small, **options)),
+            IDS,
+            partial(transformer, True, form),
+            learning_rate=0.01,
+        ),
         row(
             "BERT",
             form,
-            lambda: Called(nn.models.BERT(**small, **options), present=PRESENT),
+            lambda: Called(large(nn.models.BERT(**small, **options)), present=PRESENT),
             IDS,
             without_prefix(partial(bert, form)),
             learning_rate=0.01,
