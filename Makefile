@@ -19,6 +19,7 @@ lint: .venv/.test
 # What the README shows.
 pictures: .venv/.demo
 	$(BIN)/puredrop demo --pictures docs
+	$(BIN)/puredrop demo --model lstm --pictures docs
 
 # The catalogue of variants and its pictures, made from the code.
 docs: .venv/.demo
@@ -27,6 +28,7 @@ docs: .venv/.demo
 
 bench: .venv/.test
 	$(BIN)/puredrop bench --json bench/results/cpu.json --picture docs/bench.png
+	$(BIN)/puredrop bench --steps --json bench/results/steps.json
 
 clean:
 	rm -rf .venv report build dist

@@ -31,6 +31,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command", dest="command")
 
     demo = commands.add_parser("demo", help="train on real digits, compare with and without dropout, write a report")
+    demo.add_argument(
+        "--model", choices=("mlp", "cnn", "lstm", "transformer"), help="compare all dropouts of this model"
+    )
+    demo.add_argument("--data", metavar="FOLDER", help="MNIST for mlp and cnn, as IDX files or NPZ")
+    demo.add_argument("--text", metavar="FILE", help="what lstm and transformer learn to write")
     demo.add_argument("--report", default="report", metavar="FOLDER", help="where index.html goes (default: report)")
     demo.add_argument("--seed", type=int, default=0)
     demo.add_argument("--epochs", type=int, help="fewer for a quick look")
@@ -47,6 +52,11 @@ def _parser() -> argparse.ArgumentParser:
     verify.set_defaults(run=_verify)
 
     bench = commands.add_parser("bench", help="time dropout beside PyTorch, NumPy's generator and a plain copy")
+    bench.add_argument(
+        "--steps",
+        action="store_true",
+        help="training steps of whole models beside PyTorch's, in place of dropout alone",
+    )
     bench.add_argument("--quick", action="store_true", help="ten seconds in place of a minute")
     bench.add_argument("--json", nargs="?", const="-", metavar="FILE", help="write JSON, to the screen without FILE")
     bench.add_argument("--picture", metavar="FILE", help="draw the times into a .png or .svg file")
@@ -67,6 +77,11 @@ def _demo(args: argparse.Namespace) -> int:
 
     if args.pictures:
         _require_folder(Path(args.pictures))
+    if args.model:
+        result = demo.run_model(args.model, args.report, args.seed, args.epochs, args.data, args.text)
+        if args.pictures:
+            demo.save_picture(result, args.pictures)
+        return 0
     result = demo.run(
         args.report,
         seed=args.seed,
@@ -93,14 +108,19 @@ def _bench(args: argparse.Namespace) -> int:
     from . import bench
 
     if args.picture:
+        if args.steps:
+            raise ValueError("--steps has no picture; leave one of the two out")
         bench.check_picture(args.picture)
     for path in filter(None, (args.picture, args.json if args.json != "-" else None)):
         _require_folder(Path(path).parent)
-    result = bench.run(preset="quick" if args.quick else "full", progress=_progress())
+    if args.steps:
+        result, text = bench.run_steps(seconds=12 if args.quick else 120, progress=_progress()), bench.steps_table
+    else:
+        result, text = bench.run(preset="quick" if args.quick else "full", progress=_progress()), bench.table
     if args.json == "-":
         print(json.dumps(result, indent=1))
     else:
-        print(bench.table(result))
+        print(text(result))
     if args.json not in (None, "-"):
         Path(args.json).write_text(json.dumps(result, indent=1) + "\n")
     if args.picture:

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-import puredrop
 from puredrop import (
     Index,
     Key,
@@ -48,7 +47,7 @@ def softmax(x):
         (
             {"k": KEYS[:, :2]},
             ValueError,
-            r"the leading axes must agree or be 1; got q \(2, 3, 4, 6\), k \(2, 2, 5, 6\)",
+            r"the leading axes must agree or be 1 .*; got q \(2, 3, 4, 6\), k \(2, 2, 5, 6\)",
         ),
         ({"v": V[:, :2]}, ValueError, "the leading axes must agree or be 1"),
         ({"v": V.astype(np.float32)}, TypeError, "v must have the dtype of q, float64, got float32"),
@@ -94,68 +93,6 @@ def test_arguments_of_keys_and_heads():
 
 
 # ------------------------------------------------------------------------------------------------------ regressions
-@pytest.mark.parametrize("p", [-0.1, float("nan"), 1.5])
-def test_regression_sdpa_rate_unchecked(p):
-    """PyTorch's attention takes a negative and a NaN rate without a word."""
-    with pytest.raises(ValueError, match=r"scaled_dot_product_attention: p must lie in \[0, 1\]"):
-        attend(Q, KEYS, V, p, key=K)
-
-
-def test_regression_sdpa_drops_in_evaluation(torch):
-    """PyTorch's function drops whatever the mode of the model around it is; ours has the mode as an argument."""
-    expected = attend(Q, KEYS, V)
-    assert np.array_equal(attend(Q, KEYS, V, 0.9, key=K, training=False), expected)
-    layer = ScaledDotProductAttention(0.9).seed(0)
-    assert np.array_equal(layer.eval()(Q, KEYS, V).numpy(), expected)
-    assert not np.array_equal(layer.train()(Q, KEYS, V).numpy(), expected)
-
-
-def test_regression_flax_attention_p1_nan(backend):
-    """Flax gives NaN at rate 1, for it divides by 1 - p first."""
-    inputs = [Tensor(a, backend, requires_grad=True) for a in (Q, KEYS, V)]
-    y = attend(*inputs, 1.0, key=K)
-    y.sum().backward()
-    assert np.array_equal(y.numpy(), np.zeros((N, H, T, E)))
-    assert all(np.array_equal(t.grad, np.zeros(t.shape)) for t in inputs)
-
-
-@pytest.mark.parametrize(
-    "f",
-    [
-        lambda x: drop_head(x, 1.0, key=K),
-        lambda x: drop_key(x, 1.0, all_dropped="zero", key=K),
-        lambda x: puredrop.drop_path(x, 1.0, key=K),
-        lambda x: attend(x, x, x, 1.0, key=K),
-    ],
-)
-def test_regression_equinox_gradient_at_p1_nan(f, backend):
-    """Equinox is right at rate 1, and its gradient is NaN: where() stops a value, but not the derivative of 1/(1-p)."""
-    x = Tensor(LOGITS, backend, requires_grad=True)
-    [g] = puredrop.grad(f(x).sum(), [x], create_graph=True)
-    assert np.array_equal(g.numpy(), np.zeros(LOGITS.shape))
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_regression_dropkey_minus_1e12(dtype, backend):
-    """Adding -1e12 to the logits of a row that is dropped whole: uniform in float32, undropped in float64, NaN in
-    float16. Ours stays undropped, or is zero, in every dtype, as asked."""
-    x = LOGITS.astype(dtype)
-    keep = np.ones(x.shape, bool)
-    keep[0, 1], keep[2, 3, :4] = False, False
-    official = softmax(x + np.where(keep, 0, dtype(-1e12)))
-    as_it_is = drop_key(x, 0.5, mask=keep, backend=backend)
-    zero = drop_key(x, 0.5, mask=keep, all_dropped="zero", backend=backend)
-    rest = np.ones(x.shape[:2], bool)
-    rest[0, 1] = False
-    assert as_it_is.dtype == zero.dtype == dtype
-    assert np.allclose(as_it_is[rest], official[rest], rtol=1e-6)
-    assert np.allclose(as_it_is[0, 1], softmax(x[0, 1]), rtol=1e-6)
-    assert np.array_equal(zero[0, 1], np.zeros(6))
-    assert np.array_equal(zero[rest], as_it_is[rest])
-    if dtype is np.float32:
-        assert not np.allclose(official[0, 1], softmax(x[0, 1]), rtol=1e-2), "the error that is not copied"
-
-
 def test_regression_xdropout_p1_divides_by_zero():
     """DeBERTa's XDropout raises ZeroDivisionError at rate 1. Nothing is divided, and backward keeps no float mask."""
     x = Tensor(LOGITS, requires_grad=True)

@@ -98,6 +98,7 @@ def test_drop_block_says_what_is_wrong(call, error, message):
         ),
         (lambda: max_pool_dropout(-X, 0.5, size=2, key=K), ValueError, "max_pool_dropout: x must not be negative"),
         (lambda: max_pool_dropout(X, 0.5, size=2), ValueError, "max_pool_dropout: nothing to draw with"),
+        (lambda: max_pool_dropout(X, 0.0, size=2, index=5), TypeError, "max_pool_dropout: index must be an Index"),
         (lambda: max_pool_dropout(X[0], 0.5, size=2), ValueError, r"max_pool_dropout: x must be \(N, C, and 2 spatial"),
         (lambda: stochastic_pool(X, size=9, key=K), ValueError, r"stochastic_pool: a window of \(9, 9\) does not fit"),
         (lambda: stochastic_pool(X, size=2, stride=0, key=K), ValueError, "stochastic_pool: stride must be 1 or more"),
@@ -224,66 +225,6 @@ def test_empty_batches():
     assert drop_block(np.ones((0, 3, 8, 8)), 0.3, key=K).shape == (0, 3, 8, 8)
     assert cutout(np.ones((0, 3, 8, 8)), size=3, key=K).shape == (0, 3, 8, 8)
     assert max_pool_dropout(np.ones((0, 3, 8, 8)), 0.5, size=2, key=K).shape == (0, 3, 4, 4)
-
-
-def test_regression_timm_seeds_on_the_full_map():
-    """timm seeds the whole map with the gamma of the valid region: p = .1 drops 93 % of a 7 x 7 map, 100 % at b = H."""
-    x = np.ones((4000, 1, 7, 7), np.float32)
-    _, keep = drop_block(x, 0.1, block_size=7, key=K, return_mask=True)
-    whole_maps = keep.all(axis=(1, 2, 3))
-    assert (whole_maps == keep.any(axis=(1, 2, 3))).all()  # one place for a seed: a map is dropped whole
-    assert abs((1 - whole_maps.mean()) - 0.1) < 5.5 * (0.09 / 4000) ** 0.5
-    _, keep = drop_block(np.ones((500, 4, 14, 14), np.float32), 0.1, block_size=7, key=K, return_mask=True)
-    share = 1 - keep.mean(axis=(2, 3))
-    expected = dropped_share(_gamma("paper", 0.1, (7, 7), (14, 14)), (7, 7), (14, 14))
-    assert expected < 0.1
-    assert abs(share.mean() - expected) < 5.5 * share.std() / 2000**0.5
-
-
-def test_regression_timm_couple_channels():
-    """Algorithm 1 draws for every channel; one mask for all of them is another method."""
-    _, keep = drop_block(np.ones((4, 64, 14, 14), np.float32), 0.3, block_size=5, key=K, return_mask=True)
-    assert len({channel.tobytes() for example in keep for channel in example}) > 200
-
-
-def test_regression_torchvision_half_precision_counts():
-    """torchvision counts in float16, where 131,072 is infinite: everything becomes zero."""
-    x = np.ones((8, 64, 32, 32), np.float16)
-    y, keep = drop_block(x, 0.1, block_size=3, key=K, return_mask=True, backend="numpy")
-    assert y.dtype == np.float16
-    assert np.array_equal(y != 0, keep)
-    assert abs(float(y.max()) - keep.size / keep.sum()) < 1e-3
-
-
-def test_regression_torchvision_drops_63_percent_at_1():
-    """torchvision's gamma at p = 1 leaves 37 % (b = 3, 16 x 16); here p = 1 is zeros."""
-    x = np.full((2, 3, 16, 16), np.nan, np.float32)
-    for over, gamma in product(("batch", "sample", "expected", None), ("paper", "exact")):
-        t = Tensor(x, requires_grad=True)
-        y = drop_block(t, 1.0, block_size=3, normalize=over, gamma=gamma, key=K)
-        y.sum().backward()
-        assert not y.numpy().any()
-        assert not t.grad.any()
-    assert abs(dropped_share(_gamma("paper", 1.0, (3, 3), (16, 16)), (3, 3), (16, 16)) - 0.629) < 5e-3
-
-
-def test_regression_torchvision_even_blocks():
-    """Even blocks are refused there; here an even block covers exactly b places on each axis."""
-    for b in (2, 4):
-        keep = drop_block(np.ones((300, 1, 6, 6)), 0.02, block_size=b, key=K, return_mask=True)[1]
-        sizes = np.unique((~keep).sum(axis=(1, 2, 3)))
-        assert sizes[:2].tolist() == [0, b * b]
-
-
-def test_regression_miguelvr():
-    """A mask shared by channels, gamma = p / b^2 without the border, and 0 / 0 where all is dropped."""
-    _, keep = drop_block(np.ones((1, 32, 6, 6)), 0.5, block_size=3, key=K, return_mask=True)
-    assert len({channel.tobytes() for channel in keep[0]}) > 20
-    assert _gamma("paper", 0.5, (3, 3), (6, 6)) == pytest.approx(0.5 / 9 * 36 / 16, rel=1e-15)
-    with np.errstate(all="raise"):
-        assert not drop_block(np.ones((1, 1, 6, 6)), 0.5, block_size=3, mask=np.zeros((1, 1, 6, 6), bool)).any()
-    with pytest.raises(ValueError, match=r"drop_block: p must lie in \[0, 1\], got 25"):
-        drop_block(X, 25, key=K)
 
 
 # ----------------------------------------------------------------------------------------------- holes, bands

@@ -71,6 +71,11 @@ def other_key(options):
     return {**options, "key": options["key"].draw(2)} if options["backend"].name == "numba" else options
 
 
+def on_y(change, answer):
+    """The answer with another y, whether the noise came back too or not."""
+    return (change(answer[0]), answer[1]) if isinstance(answer, tuple) else change(answer)
+
+
 # check -> our dropout with one thing wrong: call is the right one, o its keywords
 WRONG = {
     "formula": lambda call, x, p, o: call(x * 1.01, p, **o),
@@ -81,7 +86,7 @@ WRONG = {
     "all dropped": lambda call, x, p, o: call(x, p, **o) + x * 0,
     "nonfinite": lambda call, x, p, o: call(x, p, **o) + x * 0,
     "nonfinite gradient": lambda call, x, p, o: call(x, p, **o) + x * 0,
-    "signed zero": lambda call, x, p, o: call(x, p, **o) + 0.0,
+    "signed zero": lambda call, x, p, o: on_y(lambda y: y + 0.0, call(x, p, **o)),
     "shapes": lambda call, x, p, o: call(np.atleast_1d(x), p, **o),
     "untouched": lambda call, x, p, o: x,
     "layout": lambda call, x, p, o: call(x, p, **o) * (1 if x.flags.c_contiguous else 2),
@@ -92,7 +97,9 @@ WRONG = {
     "evaluation": lambda call, x, p, o: x,
     "nested": lambda call, x, p, o: call(x, p, **{**o, "key": o["key"].draw(int(10 * p))}),
     "huge index": lambda call, x, p, o: call(x, p, **{**o, "index": dataclasses.replace(o["index"], offset=0)}),
-    "errors": lambda call, x, p, o: call(x, 0.5 if p is True else p, **o),
+    "rate errors": lambda call, x, p, o: call(x, 0.5 if p is True else p, **o),
+    "dtype errors": lambda call, x, p, o: call(x.astype(float) if x.dtype == bool else x, p, **o),
+    "pytorch autograd": lambda call, x, p, o: on_y(lambda y: y + 0.001 * (x - detached(x)), call(x, p, **o)),
     "pytorch live": lambda call, x, p, o: call(x * 1.001, p, **o),
     "pytorch golden": lambda call, x, p, o: call(x * 1.001, p, **o),
 }
@@ -101,12 +108,24 @@ COUNTER = itertools.count(1)
 
 @pytest.mark.parametrize("check", [name for name in CHECKS if name not in STATISTICAL])
 def test_a_check_sees_what_it_is_for(check):
-    if check == "pytorch live":
+    if check in ("pytorch live", "pytorch autograd"):
         pytest.importorskip("torch", reason="PyTorch 2.13.0 is not installed: nothing to compare with")
     case = CASES["dropout"]
     changed = dataclasses.replace(case, call=lambda x, p, **options: WRONG[check](case.call, x, p, options))
     row = run_check(own(changed, backends.get("numba")), check, CHECKS[check])
     assert row.status == "failed", f"{check} does not see what it is for"
+    assert "Error: " not in row.reason, "an exception is no verdict"
+
+
+@pytest.mark.parametrize("variant", [name for name, case in CASES.items() if case.draws_several])
+def test_a_variant_that_takes_the_draws_of_any_key_is_found(variant):
+    """It would give the second draw of one key the noise of the first of another, or one draw twice."""
+    case = CASES[variant]
+    deaf = dataclasses.replace(
+        case, call=lambda *inputs, key, **o: case.call(*inputs, key=dataclasses.replace(key, draw_index=0), **o)
+    )
+    row = run_check(own(deaf, backends.get("numpy")), "addresses", CHECKS["addresses"])
+    assert (row.status, row.reason.split(";")[0]) == ("failed", "a key that is one of several draws was accepted")
 
 
 # --------------------------------------------------------------------------------------------------------- foreign

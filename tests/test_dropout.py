@@ -200,6 +200,32 @@ def test_enumeration_where_later_draws_depend_on_earlier_ones(wanted):
     assert sum(q for q, (first, _) in branches if first) == 0.75
 
 
+def test_a_row_that_an_index_names_twice_is_one_decision_for_a_source_too():
+    x, index = np.ones((4, 1)), Index.whole((9, 1))[[8, 3, 8, 8]]
+    values = list(enumerate_masks(lambda: dropout(x, 0.25, index=index)))
+    assert sorted(q for q, _ in values) == [0.25 * 0.25, 0.25 * 0.75, 0.75 * 0.25, 0.75 * 0.75]
+    assert all(y[0] == y[2] == y[3] for _, y in values)
+
+
+@pytest.mark.parametrize(("shape", "p"), [((2, 3, 1), np.array([[0.1], [0.2], [0.1]])), ((6, 1), 0.2)])
+def test_beside_several_keys_a_source_is_asked_for_equal_rows_once(shape, p):
+    """Whether the keys stand in front of the rows or are merged with them; rates belong to rows."""
+    asked = []
+
+    class Signs:
+        select = staticmethod(Given(()).select)
+
+        def keep(self, x, draw, p):
+            asked.append((x.ravel().tolist(), draw.index.elements().ravel().tolist(), np.ravel(p).tolist()))
+            return x > 0
+
+    x = np.array([1.0, -2.0, 1.0, -3.0, 4.0, -3.0]).reshape(shape)
+    with puredrop.draw_from(Signs()):
+        y = dropout(x, p, key=(Key(0), Key(1)), index=Index.whole((9, 1))[[7, 2, 7]])
+    assert asked == [([-2, 1, 4, -3], [2, 7], [0.2, 0.1] if np.ndim(p) else [0.2])]
+    assert (y > 0).ravel().tolist() == [True, False, True, False, True, False]
+
+
 def test_draw_from_needs_a_source():
     with (
         pytest.raises(TypeError, match=r"for masks write streams\.Given\(masks\)"),

@@ -280,16 +280,3 @@ def test_gradients_through_messages_summed_at_their_targets(backend):
     errors = gradcheck(layer, rng.standard_normal((4, 3)), rng.standard_normal((3, 3)), backend=backend)
     assert errors.first < 1e-6
     assert errors.second < 1e-5
-
-
-# --------------------------------------------------------------------------------------------------------- regressions
-def test_regression_pyg_force_undirected_does_not_double_self_loops():
-    """PyG appends the reversed edges, self-loops with them, and gives an index where a mask was promised."""
-    edges = np.array([[0, 0, 1, 1, 2], [0, 1, 0, 1, 2]])  # three self-loops, one pair
-    for seed in range(20):
-        kept, mask = drop_edge(edges, 0.5, undirected=True, key=Key(seed))
-        assert mask.dtype == bool
-        assert mask.shape == (5,)
-        assert kept.shape[1] == mask.sum() <= 5
-        assert len({tuple(e) for e in kept.T.tolist()}) == kept.shape[1]
-    assert drop_edge(edges, 0.0, undirected=True)[0].tolist() == edges.tolist()

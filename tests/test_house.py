@@ -1,6 +1,7 @@
 """The house rules that a machine can keep."""
 
 import ast
+import dataclasses
 import importlib
 import inspect
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import puredrop
+from puredrop.variants.asked import Asked
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "puredrop"
@@ -155,6 +157,32 @@ def test_variants_document_all_that_a_reader_needs(name):
     doc = inspect.getdoc(getattr(puredrop, name))
     for section in ("Math:", "Shapes:", "Dtypes:", "Draws:", "Raises:", "Reference:", ">>> "):
         assert section in doc, f"{name} does not say: {section}"
+
+
+def test_variants_pass_on_what_they_were_asked_for():
+    """`Asked` takes its fields by position: each must be the parameter of that name, or nothing."""
+    wrong, seen = [], 0
+    for path in sorted((PACKAGE / "variants").glob("*.py")):
+        for function in (node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)):
+            parameters = {argument.arg for argument in function.args.kwonlyargs}
+            for given in asked(function) if "training" in parameters else ():
+                seen += 1
+                named = {field: node.id for field, node in given.items() if isinstance(node, ast.Name)}
+                named.pop("operation", None)  # a literal, or a variable that holds it
+                literals = {node.value for node in ast.walk(function) if isinstance(node, ast.Constant)}
+                expected = {field.name: field.name for field in dataclasses.fields(Asked) if field.name in parameters}
+                if named != expected or function.name not in literals:
+                    wrong.append(f"{path.name}: {function.name}")
+    assert wrong == []
+    assert seen >= 55
+
+
+def asked(function):
+    """The arguments of each `Asked(...)` in a function, by field."""
+    fields = [field.name for field in dataclasses.fields(Asked)]
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Asked":
+            yield dict(zip(fields, node.args, strict=False)) | {word.arg: word.value for word in node.keywords}
 
 
 def test_top_level_names():

@@ -65,6 +65,14 @@ def test_keys_are_values():
         Key(1).seed = 2
 
 
+def test_a_draw_has_no_draws():
+    """draw(1).draw(2) could only be the draw 2 that its neighbours have too."""
+    for number in (0, 1, 2):
+        with pytest.raises(ValueError, match=r"Key\.draw: expected a key of which no draw was taken.*draw_index=1"):
+            Key(3).draw(1).draw(number)
+    assert Key(3).draw(0) == Key(3)
+
+
 def test_rng_hands_out_steps_in_order_and_stops_at_the_last():
     rng = Rng(5, site=2, step=(1 << 32) - 1)
     assert rng.next_key() == Key(5, 2, (1 << 32) - 1)

@@ -63,7 +63,7 @@ def test_derivatives_are_those_of_finite_differences(case):
     real = [a for a in arrays if a.dtype.kind == "f"]
 
     def run(*given):
-        model.load_random_state(streams)  # the same draws every time
+        getattr(model, model.mode)().load_random_state(streams)  # the same draws every time, also in sample mode
         xs, parameters = iter(given[: len(real)]), given[len(real) :]
         with lent(model, parameters):
             return model(*(next(xs) if a.dtype.kind == "f" else a for a in arrays))

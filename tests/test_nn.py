@@ -244,6 +244,25 @@ def test_random_state_of_another_model_is_refused():
     assert net.random_state() == before
 
 
+def test_an_option_is_an_attribute_that_every_call_reads():
+    layer = nn.StochasticDepth(0.5, mode="batch").seed(7)
+    zero, one = np.zeros((64, 1), np.float32), np.ones((64, 1), np.float32)
+    assert np.unique(layer(zero, one).numpy()).size == 1
+    layer.gate_mode = "row"
+    assert np.unique(layer(zero, one).numpy()).size == 2
+    pool = nn.StochasticPool(size=2).eval()
+    pool.stride = (1, 1)
+    assert pool(np.ones((1, 1, 4, 4), np.float32)).shape == (1, 1, 3, 3)
+    assert repr(pool) == "StochasticPool(size=(2, 2), stride=(1, 1), spatial_dims=2)"
+
+
+def test_layers_name_their_inputs():
+    layer = nn.Zoneout(0.25).eval()
+    assert layer(np.ones(1, np.float32), old=nn.Parameter((1,), nn.init.ones)).tolist() == [0.75]
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'old'"):
+        layer(np.ones(1, np.float32))
+
+
 def test_a_site_used_by_hand_is_an_rng():
     assert nn.Dropout(0.5).seed(3).rng.next_key() == Rng(3).next_key()
 
@@ -368,3 +387,9 @@ def test_astype_converts_every_parameter():
     net = mlp().seed(0)
     assert net.astype(np.float64)(np.ones((2, 4))).dtype == np.float64
     assert all(p.requires_grad and p.dtype == np.float64 for p in net.parameters())
+
+
+def test_astype_converts_running_statistics_and_leaves_whole_numbers():
+    norm = nn.BatchNorm1d(4).astype(np.float64)
+    assert [buffer.dtype for _, buffer in norm.named_buffers()] == [np.float64, np.float64, np.int64]
+    assert not any(buffer.requires_grad for _, buffer in norm.named_buffers())

@@ -5,8 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from puredrop import Key, Tensor, backends, gradcheck, ops
+from puredrop import Key, Tensor, backends, grad, gradcheck, ops
+from puredrop.ops import pooling
+from puredrop.ops.convolution import correlate
 from puredrop.ops.weights import straight_through
+from puredrop.ops.windows import window_of
 from puredrop.random import Draw, Index, threshold
 from puredrop.streams import Given
 from puredrop.tensor import PRIMITIVES
@@ -15,7 +18,12 @@ R = np.random.default_rng(0)
 LABELS = np.array([0, 2, 3])
 KEEP = R.random((3, 4)) > 0.4
 FACTORS = np.float32([[0.5], [-1.0], [0.0]])
+WINDOW = window_of("test", axes=1, kernel=2)
+MAP = R.standard_normal((2, 1, 4))
+LARGEST = ops.max_pool(MAP, 2, stride=1)
 DRAW = Draw(Key(3), Index.whole((3, 4)), threshold(0.4))
+DROPPED = ops.Selection(1.7, Draw(Key(3), Index.whole((1, 2, 3, 3)), threshold(0.4)))  # of the weights of two heads
+TURNS = np.cos([[1.0, 2.0]] * 3), np.sin([[1.0, 2.0]] * 3)  # (T, D / 2) each
 
 
 def normal(*shape):
@@ -28,7 +36,7 @@ def positive(*shape):
 
 LSTM = [normal(3, 2, 2), normal(2, 3), normal(2, 3), normal(12, 2), normal(12, 3), normal(12)]
 UNITS = R.random((2, 3)) > 0.4
-
+QKV = [normal(1, 2, 3, 2), normal(1, 2, 3, 2), normal(1, 2, 3, 2)]
 
 # name of the primitive -> (function, inputs): at least one case for each primitive, several where shapes matter
 CASES = {
@@ -71,8 +79,11 @@ CASES = {
     ],
     "astype": [(lambda a: (a * a).astype(np.float64), [normal(3)])],
     "exp": [(lambda a: a.exp(), [normal(4)])],
+    "expm1": [(lambda a: ops.expm1(a), [normal(4)])],
+    "normal_cdf": [(lambda a: ops.normal_cdf(a), [normal(4)])],
     "log": [(lambda a: a.log(), [positive(4)])],
     "sqrt": [(lambda a: a.sqrt(), [positive(4)])],
+    "_gelu": [(lambda a: ops.gelu(a * a), [normal(4)])],
     "tanh": [(lambda a: a.tanh(), [normal(4)])],
     "sigmoid": [(lambda a: a.sigmoid(), [normal(4)])],
     "softplus": [(lambda a: ops.softplus(a), [normal(4)])],
@@ -87,6 +98,10 @@ CASES = {
     "_standardise": [
         (lambda a: ops.standardise(a, (0, 2))[0], [normal(3, 2, 4)]),
         (lambda a: ops.standardise(a * a, (1,), eps=0.5)[0], [normal(2, 5)]),
+    ],
+    "_layer_norm": [
+        (lambda x, w, b: ops.layer_norm(x * x, w, b), [normal(3, 4), normal(4), normal(4)]),
+        (lambda x, w: ops.layer_norm(x, w, dims=2), [normal(2, 3, 2), normal(3, 2)]),
     ],
     "sum": [
         (lambda a: (a * a).sum(), [normal(3, 4)]),
@@ -114,6 +129,48 @@ CASES = {
         (lambda *a: ops.lstm_sequence(*a, keep=UNITS, scale=1.7), LSTM),
         (lambda *a: ops.lstm_sequence(*a, keep=UNITS, scale=1.7, reverse=True), LSTM),
         (lambda x, h, w: ops.lstm_sequence(x, h, h, w, w, 0.0), [normal(3, 2, 3), normal(2, 3), normal(12, 3)]),
+    ],
+    "convolve": [
+        (lambda x, w: ops.convolution(x, w, stride=2, padding=1, groups=2), [normal(2, 2, 6), normal(4, 1, 3)]),
+        (lambda x, w, b: ops.convolution(x, w, b), [normal(2, 2, 3, 4), normal(1, 2, 2, 3), normal(1)]),
+    ],
+    "spread": [
+        (
+            lambda x, w: ops.transposed_convolution(x, w, stride=2, padding=1, output_padding=1, groups=2),
+            [normal(2, 2, 3), normal(2, 1, 3)],
+        ),
+        (lambda x, w: ops.transposed_convolution(x, w, stride=2), [normal(1, 2, 2, 2), normal(2, 1, 2, 2)]),
+    ],
+    "correlate": [
+        (lambda y, x: correlate(y, x, shape=(2, 3, 2), window=WINDOW, groups=1), [normal(2, 2, 3), normal(2, 3, 4)])
+    ],
+    "largest": [
+        (lambda x: ops.max_pool(x * x, (2, 3), stride=1), [normal(2, 1, 3, 4)]),
+        (lambda x: ops.max_pool(x * x, 2, padding=1), [normal(2, 1, 5)]),
+    ],
+    "to_largest": [(lambda g: pooling.to_largest(g * g, inputs=MAP, maxima=LARGEST, window=WINDOW), [normal(2, 1, 3)])],
+    "from_largest": [
+        (lambda x: pooling.from_largest(x * x, inputs=MAP, maxima=LARGEST, window=WINDOW), [normal(2, 1, 4)])
+    ],
+    "window_sum": [
+        (lambda x: ops.avg_pool(x * x, (2, 3), stride=1), [normal(2, 1, 3, 4)]),
+        (lambda x: ops.avg_pool(x * x, 2, padding=1, count_include_pad=False), [normal(2, 1, 5)]),
+        (lambda x: ops.adaptive_avg_pool(x * x, (2, 3)), [normal(2, 1, 4, 4)]),
+        (lambda x: ops.adaptive_max_pool(x * x, (2, 3)), [normal(2, 1, 4, 4)]),
+    ],
+    "window_spread": [
+        (lambda g: pooling.window_spread(g * g, shape=(2, 1, 4), window=WINDOW), [normal(2, 1, 3)]),
+    ],
+    "rows": [(lambda t: ops.rows(t * t, ids=np.array([[2, 0], [2, 1]])), [normal(4, 2)])],
+    "add_rows": [(lambda x: ops.add_rows(x * x, ids=np.array([2, 0, 2]), count=4), [normal(3, 2)])],
+    "turn": [(lambda x: ops.turn(x * x, cos=TURNS[0], sin=TURNS[1]), [normal(2, 3, 4)])],
+    "attend": [
+        (lambda q, k, v, b: ops.attend(q, k, v, b, scale=0.7), [*QKV, normal(3, 3)]),
+        (lambda q, k, v: ops.attend(q, k, v, 0.0, sight=ops.Sight(causal=True), drop=DROPPED, tile=2), QKV),
+    ],
+    "self_attend": [
+        (lambda x, b: ops.self_attend(x, b, heads=2, kv_heads=1), [normal(1, 3, 8), normal(3, 3)]),
+        (lambda x: ops.self_attend(x, 0.0, heads=2, drop=DROPPED, tile=2), [normal(1, 3, 12)]),
     ],
     "drop": [
         (lambda x: ops.drop(x * x, 0.0, draw=DRAW, scale=1.7), [normal(3, 4)]),
@@ -184,6 +241,7 @@ def test_arrays_in_arrays_out(name, number):
     ("ours", "theirs", "x"),
     [
         (ops.exp, np.exp, normal(5)),
+        (ops.expm1, np.expm1, normal(5)),
         (ops.log, np.log, positive(5)),
         (ops.sqrt, np.sqrt, positive(5)),
         (ops.tanh, np.tanh, normal(5)),
@@ -259,3 +317,14 @@ def test_where_selects_and_does_not_multiply():
     a = Tensor(np.array([1.0, 2.0]), requires_grad=True)
     ops.where(np.array([True, False]), a, 0.0).backward(np.array([1.0, np.inf]))
     assert np.array_equal(a.grad, [1.0, 0.0])
+
+
+def test_activations_in_the_tails_and_at_the_kink():
+    x = np.array([-np.inf, -40.0, 0.0, 40.0, np.inf])
+    assert np.allclose(ops.normal_cdf(x), [0.0, 0.0, 0.5, 1.0, 1.0], rtol=1e-15)
+    assert np.isnan(ops.normal_cdf(np.array(np.nan)))
+    zero = Tensor(np.zeros(1), requires_grad=True)
+    slopes = [grad(f(zero), [zero])[0].item() for f in (ops.leaky_relu, lambda x: ops.elu(x, 0.7), ops.gelu, ops.silu)]
+    assert np.allclose(slopes, [0.01, 0.7, 0.5, 0.5], rtol=1e-15)  # PyTorch's at 0
+    with pytest.raises(ValueError, match="gelu: approximate must be 'none' or 'tanh', got 'exact'"):
+        ops.gelu(x, "exact")

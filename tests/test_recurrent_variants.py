@@ -229,35 +229,6 @@ def test_a_semeniuta_lstm_and_a_zoned_state_equal_pytorchs_autograd(torch):
 
 
 # --------------------------------------------------------------------------------------------------------- regressions
-def test_regression_gal_ports_the_gradient_sees_the_mask():
-    """Ports that write `h.data.mul_(mask)` have the gradient 1, 1, 1, 1: autograd never sees their mask."""
-    h = Tensor(np.ones((1, 4), np.float32), requires_grad=True)
-    keep = np.array([[[False, True, False, True]]])
-    locked_gate_dropout(h, 0.5, gates=1, mask=keep).sum().backward()
-    assert h.grad.tolist() == [[0.0, 2.0, 0.0, 2.0]]
-    assert h.data.tolist() == [[1.0, 1.0, 1.0, 1.0]]
-
-
-def test_regression_chainer_mxnet_zoneout_evaluates_to_the_expectation():
-    """They give the new state in evaluation, which is not the mean of what training gave."""
-    new, old = FOUR[:2]
-    y = zoneout(new, old, 0.25, training=False)
-    np.testing.assert_allclose(y, 0.25 * old + 0.75 * new, rtol=1e-6)
-    assert y.dtype == np.float32
-    assert abs(y - new).max() > 0.1
-
-
-@pytest.mark.parametrize("backend_name", ["numpy", None])
-def test_regression_keras_rate_1_drops_everything(backend_name):
-    """Keras guards with `0 < rate < 1`, so that a rate of 1 drops nothing."""
-    options = {"key": Key(0), "backend": backend_name}
-    u, c, f, i = FOUR
-    assert not locked_gate_dropout(u, 1.0, gates=4, **options).any()
-    assert np.array_equal(update_dropout(u, c, f, i, 1.0, **options), f * c)
-    assert not memory_dropout(u, c, f, i, 1.0, **options).any()
-    assert np.array_equal(zoneout(u, c, 1.0, **options), c)
-
-
 def test_regression_masks_do_not_linger_between_sequences():
     """Cached masks were the same for every sequence; here the key is the only thing that a mask depends on."""
     masks = [locked_gate_dropout(FOUR[0], 0.5, key=Key(0, step=n), return_mask=True)[1] for n in (0, 1, 0)]

@@ -209,17 +209,6 @@ def test_a_packed_sequence_is_one_decision_for_enumeration_too():
     assert all(y[0] == y[2] == y[3] for _, y in values)
 
 
-def test_regression_allennlp_inplace():
-    """AllenNLP's InputVariationalDropout(inplace=True) returns None; its masks come from the global generator."""
-    x = np.ones((2, 3, 4), np.float32)
-    first = locked_dropout(x, 0.5, time_axis=1, key=K)
-    np.random.random(3)
-    assert np.array_equal(locked_dropout(x, 0.5, time_axis=1, key=K), first)
-    assert (x == 1).all()
-    layer = layers.LockedDropout(0.5, time_axis=1).seed(0)
-    assert layer(x).shape == layer.eval()(x).shape == x.shape
-
-
 def test_batchwise_gather_is_the_smaller_product():
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal((6, 20)), rng.standard_normal((20, 3))

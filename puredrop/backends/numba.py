@@ -16,6 +16,7 @@ import math
 import os
 import sys
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -273,6 +274,14 @@ def _normal(out, addresses, starts, length):  # type: ignore[no-untyped-def]
                 at += 1
 
 
+@_kernel
+def _add_rows(out, ids, x):  # type: ignore[no-untyped-def]
+    for i in range(len(ids)):
+        row = out[ids[i]]
+        for j in range(x.shape[1]):
+            row[j] += x[i, j]
+
+
 # ------------------------------------------------------------------------------------------ the record's functions
 def _addresses(key: Keys, kind: int) -> np.ndarray:
     keys = key if isinstance(key, tuple) else (key,)
@@ -334,4 +343,13 @@ def normal(key: Keys, index: Index, dtype: Any, kind: int = NORMAL) -> np.ndarra
     return out.astype(dtype, copy=False)
 
 
-BACKEND = Backend("numba", np, words, keep, drop, uniform, normal)
+def add_rows(x: np.ndarray, ids: np.ndarray, count: int) -> np.ndarray:
+    """The sums of those rows of x (n, D) that have equal numbers, ids (n,). (count, D)"""
+    out = np.zeros((count, x.shape[1]), x.dtype)
+    _add_rows(out, ids, np.ascontiguousarray(x))
+    return out
+
+
+FUSED = MappingProxyType({"add_rows": add_rows})
+
+BACKEND = Backend("numba", np, words, keep, drop, uniform, normal, FUSED)

@@ -28,15 +28,21 @@ def table(result: Mapping[str, Any]) -> str:
 
 def heading(result: Mapping[str, Any]) -> str:
     """The conditions and the versions, a line each."""
-    where = result["environment"]
-    versions = (f"{name} {where[name]}" for name in ("puredrop", "python", "numpy", "numba", "torch") if where[name])
-    return f"{conditions(result)}\n{', '.join(versions)}"
+    return f"{conditions(result)}\n{versions(result['environment'])}"
 
 
 def conditions(result: Mapping[str, Any]) -> str:
     """Machine, threads, types and rate, in a line."""
-    where, dtypes = result["environment"], sorted({row["dtype"] for row in result["rows"]})
-    return ", ".join([where["cpu"], f"{where['cores']} cores", "one thread", *dtypes, f"p = {result['p']}"])
+    dtypes = sorted({row["dtype"] for row in result["rows"]})
+    return ", ".join([machine(result["environment"]), "one thread", *dtypes, f"p = {result['p']}"])
+
+
+def machine(where: Mapping[str, Any]) -> str:
+    return f"{where['cpu']}, {where['cores']} cores"
+
+
+def versions(where: Mapping[str, Any]) -> str:
+    return ", ".join(f"{n} {where[n]}" for n in ("puredrop", "python", "numpy", "numba", "torch") if where[n])
 
 
 def remarks(result: Mapping[str, Any]) -> list[str]:

@@ -12,19 +12,19 @@ from .checks.pytorch import VERIFIED_WITH, pytorch_runs
 
 
 def main() -> None:
-    """Write `golden/pytorch_<variant>.npz` for every variant that PyTorch has."""
+    """Write `golden/pytorch_<function>.npz` for every function of PyTorch that a row names, once."""
     import torch
 
     assert torch.__version__.split("+")[0] == VERIFIED_WITH, f"golden results are of PyTorch {VERIFIED_WITH}"
-    for case in CASES.values():
-        if case.pytorch is not None:
-            runs = pytorch_runs(case)
-            arrays: dict[str, Any] = {
-                f"{i}.{name}": np.asarray(value) for i, run in enumerate(runs) for name, value in run.items()
-            }
-            path = Path(__file__).parent / "golden" / f"pytorch_{case.name}.npz"
-            np.savez_compressed(path, runs=np.arange(len(runs)), **arrays)
-            print(path)
+    rows = {case.pytorch: case for case in CASES.values() if case.pytorch is not None}
+    for function, case in rows.items():
+        runs = pytorch_runs(case)
+        arrays: dict[str, Any] = {
+            f"{i}.{name}": np.asarray(value) for i, run in enumerate(runs) for name, value in run.items()
+        }
+        path = Path(__file__).parent / "golden" / f"pytorch_{function}.npz"
+        np.savez_compressed(path, runs=np.arange(len(runs)), **arrays)
+        print(path)
 
 
 if __name__ == "__main__":

@@ -27,12 +27,17 @@ def page(result: dict[str, Any]) -> str:
         bench,
         reproduce,
     )
-    style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     body = "\n".join(section(result) for section in sections)
+    return document("puredrop: same key, same bits, everywhere", body)
+
+
+def document(title: str, body: str) -> str:
+    """An HTML file that needs no other."""
+    style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>puredrop: same key, same bits, everywhere</title>\n<style>\n{style}</style>\n</head>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
 

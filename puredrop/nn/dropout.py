@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import variants
-from ..variants.door import checked_rate
 from ..variants.schedules import Schedule
-from .module import Site
+from .shell import Rated
 
 
-class Dropout(Site):
+class Dropout(Rated):
     """`puredrop.dropout` as a layer: in train and sample mode drop with probability p and scale by 1 / (1 - p).
 
     p is a number, or a schedule: a function of the number of training draws that this layer has made.
@@ -23,15 +20,7 @@ class Dropout(Site):
     [1.0, 1.0, 1.0]
     """
 
+    function = staticmethod(variants.dropout)
+
     def __init__(self, p: float | Schedule = 0.5) -> None:
-        self.p = p if callable(p) else checked_rate("Dropout", p)
-
-    def forward(self, x: Any) -> Any:
-        where = self.address(x.shape)
-        if where is None:
-            return variants.dropout(x, training=False)
-        key, index = where
-        return variants.dropout(x, self.rate(self.p, key), key=key, index=index)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
+        super().__init__(p)

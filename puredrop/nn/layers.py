@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from .. import ops
 from .init import Initialiser, fan_in_uniform
@@ -32,7 +32,7 @@ class Sequential(Module):
         return x
 
     def __iter__(self) -> Iterator[Module]:
-        return (self[i] for i in range(len(self)))
+        return iter([layer for name, layer in vars(self).items() if name.isdigit()])
 
     def __len__(self) -> int:
         return sum(name.isdigit() for name in vars(self))
@@ -63,11 +63,73 @@ class Linear(Module):
         return f"{self.inputs} -> {self.outputs}" + (", no bias" if self.bias is None else "")
 
 
+class Identity(Module):
+    """x as it is."""
+
+    def forward(self, x: Any) -> Any:
+        return x
+
+
 class ReLU(Module):
     """max(x, 0)."""
 
     def forward(self, x: Any) -> Any:
         return ops.relu(x)
+
+
+class LeakyReLU(Module):
+    """x where it is positive, else slope x."""
+
+    def __init__(self, slope: float = 0.01) -> None:
+        self.slope = slope
+
+    def forward(self, x: Any) -> Any:
+        return ops.leaky_relu(x, self.slope)
+
+    def extra_repr(self) -> str:
+        return f"slope={self.slope}"
+
+
+class ELU(Module):
+    """x where it is positive, else alpha (e^x - 1)."""
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def forward(self, x: Any) -> Any:
+        return ops.elu(x, self.alpha)
+
+    def extra_repr(self) -> str:
+        return f"alpha={self.alpha}"
+
+
+class SELU(Module):
+    """The self-normalising unit; its dropout is `AlphaDropout`."""
+
+    def forward(self, x: Any) -> Any:
+        return ops.selu(x)
+
+
+class SiLU(Module):
+    """x / (1 + e^-x)."""
+
+    def forward(self, x: Any) -> Any:
+        return ops.silu(x)
+
+
+class GELU(Module):
+    """x times the normal distribution function of x; by way of tanh for approximate="tanh"."""
+
+    def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f"GELU: approximate must be 'none' or 'tanh', got {approximate!r}")
+        self.approximate: Literal["none", "tanh"] = approximate
+
+    def forward(self, x: Any) -> Any:
+        return ops.gelu(x, self.approximate)
+
+    def extra_repr(self) -> str:
+        return "" if self.approximate == "none" else f"approximate={self.approximate!r}"
 
 
 class Tanh(Module):

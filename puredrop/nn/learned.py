@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from .. import ops, variants
-from ..variants.door import checked_rate
+from ..random import Keys
+from ..variants.door import Shape, checked_rate
 from ..variants.special import concrete_regulariser, log_uniform_kl, sparse_log_alpha
 from .init import Initialiser, fan_in_uniform
-from .module import Parameter, Site
+from .module import Parameter
+from .shell import Shell
 
 __all__ = [
     "ConcreteDropout",
@@ -22,17 +24,22 @@ __all__ = [
 ]
 
 
-class ConcreteDropout(Site):
+class ConcreteDropout(Shell):
     """`puredrop.concrete_dropout` as a layer: dropout that learns its one rate, from p on.
 
     Put it before a layer with a weight and add `regulariser(weight)` to the loss, which is a mean over N examples:
     weight_scale is l^2 / (tau N), dropout_scale 2 / (tau N), or 1 / N for cross-entropy. Evaluation gives x; for the
-    paper's predictions, averages over masks, use sample mode.
+    paper's predictions, averages over masks, use sample mode. There is one draw along each of the `shared` axes.
 
     >>> layer = ConcreteDropout(p=0.2).seed(0)
     >>> layer(np.ones((2, 3), np.float32)).shape, round(layer.p, 3)
     ((2, 3), 0.2)
     """
+
+    function: ClassVar[Any] = staticmethod(variants.concrete_dropout)
+    temperature: float
+    hard: bool
+    correct_mean: bool
 
     def __init__(
         self,
@@ -42,26 +49,25 @@ class ConcreteDropout(Site):
         dropout_scale: float = 1e-5,
         hard: bool = False,
         correct_mean: bool = False,
+        shared: tuple[int, ...] = (),
     ) -> None:
         name = type(self).__name__
+        self.shared = tuple(shared)
         self.logit_p = Parameter((), _Constant(_logit(name, p)))
-        self.temperature, self.hard, self.correct_mean = temperature, hard, correct_mean
+        super().__init__(temperature=temperature, hard=hard, correct_mean=correct_mean)
         self.weight_scale, self.dropout_scale = weight_scale, dropout_scale
-        variants.concrete_dropout(np.zeros(0), 0.0, **self._options(), training=False)  # refuses wrong ones now
-
-    def _options(self) -> dict[str, Any]:
-        return {"temperature": self.temperature, "hard": self.hard, "correct_mean": self.correct_mean}
+        variants.concrete_dropout(np.zeros(0), 0.0, **self.options, training=False)  # refuses wrong ones now
 
     @property
     def p(self) -> float:
         """The rate as learned so far."""
         return 1 / (1 + math.exp(-float(self.logit_p.numpy())))
 
-    def forward(self, x: Any) -> Any:
-        where = self.address(x.shape)
-        if where is None:
-            return variants.concrete_dropout(x, self.logit_p, training=False)
-        return variants.concrete_dropout(x, self.logit_p, key=where[0], index=where[1], **self._options())
+    def noise(self, shape: Shape) -> tuple[Shape, Shape]:
+        return shape, self.shared
+
+    def arguments(self, key: Keys | None) -> tuple[Any, ...]:
+        return (self.logit_p,)
 
     def regulariser(self, weight: Any, units: int | None = None) -> Any:
         """What to add to the loss, for the weight (outputs, inputs, ...) of the layer whose input is dropped here."""
@@ -82,6 +88,8 @@ class SpatialConcreteDropout(ConcreteDropout):
     (2, 3, 4, 4)
     """
 
+    function = staticmethod(variants.spatial_concrete_dropout)
+
     def __init__(
         self,
         p: float = 0.1,
@@ -93,38 +101,44 @@ class SpatialConcreteDropout(ConcreteDropout):
     ) -> None:
         super().__init__(p, temperature, weight_scale, dropout_scale, hard, correct_mean)
 
-    def forward(self, x: Any) -> Any:
-        if len(x.shape) < 3:
-            raise ValueError(f"SpatialConcreteDropout: x must be (N, C, positions ...), got shape {x.shape}")
-        where = self.address(x.shape, tuple(range(2, len(x.shape))))
-        if where is None:
-            return variants.spatial_concrete_dropout(x, self.logit_p, training=False)
-        return variants.spatial_concrete_dropout(x, self.logit_p, key=where[0], index=where[1], **self._options())
+    def noise(self, shape: Shape) -> tuple[Shape, Shape]:
+        if len(shape) < 3:
+            raise ValueError(f"SpatialConcreteDropout: x must be (N, C, positions ...), got shape {shape}")
+        return shape, tuple(range(2, len(shape)))
 
 
-class VariationalGaussianDropout(Site):
+class VariationalGaussianDropout(Shell):
     """`puredrop.variational_gaussian_dropout` as a layer: Gaussian noise that learns its variance, from p / (1 - p) on.
 
     shape: that of log_alpha, () for one, or such that it broadcasts to one example. Add `regulariser()` to the loss,
-    divided by the number of examples where that is a mean.
+    divided by the number of examples where that is a mean. There is one draw along each of the `shared` axes.
 
     >>> layer = VariationalGaussianDropout(p=0.2).seed(0)
     >>> layer(np.ones((2, 3), np.float32)).shape, round(float(layer.log_alpha.numpy()), 4)
     ((2, 3), -1.3863)
     """
 
-    def __init__(self, p: float = 0.5, shape: int | tuple[int, ...] = (), max_alpha: float = math.inf) -> None:
+    function = staticmethod(variants.variational_gaussian_dropout)
+    max_alpha: float
+
+    def __init__(
+        self,
+        p: float = 0.5,
+        shape: int | tuple[int, ...] = (),
+        max_alpha: float = math.inf,
+        shared: tuple[int, ...] = (),
+    ) -> None:
+        self.shared = tuple(shared)
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         self.log_alpha = Parameter(shape, _Constant(_logit("VariationalGaussianDropout", p)))
-        self.max_alpha = max_alpha
+        super().__init__(max_alpha=max_alpha)
         variants.variational_gaussian_dropout(np.zeros(0), 0.0, max_alpha, training=False)  # refuses a wrong one now
 
-    def forward(self, x: Any) -> Any:
-        where = self.address(x.shape)
-        if where is None:
-            return variants.variational_gaussian_dropout(x, self.log_alpha, training=False)
-        key, index = where
-        return variants.variational_gaussian_dropout(x, self.log_alpha, self.max_alpha, key=key, index=index)
+    def noise(self, shape: Shape) -> tuple[Shape, Shape]:
+        return shape, self.shared
+
+    def arguments(self, key: Keys | None) -> tuple[Any, ...]:
+        return (self.log_alpha,)
 
     def regulariser(self) -> Any:
         """The divergence from the log-uniform prior, summed."""
@@ -134,7 +148,7 @@ class VariationalGaussianDropout(Site):
         return f"{self.log_alpha.shape}, max_alpha={self.max_alpha}"
 
 
-class SparseVariationalLinear(Site):
+class SparseVariationalLinear(Shell):
     """`puredrop.sparse_variational_linear` as a layer: a Linear that learns which of its weights are noise.
 
     Evaluation does without weights of log alpha > threshold. Add `regulariser()` to the loss, divided by the number of
@@ -145,6 +159,9 @@ class SparseVariationalLinear(Site):
     ((3, 2), (), 0.0)
     """
 
+    function = staticmethod(variants.sparse_variational_linear)
+    threshold: float
+
     def __init__(
         self,
         inputs: int,
@@ -154,19 +171,19 @@ class SparseVariationalLinear(Site):
         log_sigma2: float = -10.0,
         init: Initialiser | None = None,
     ) -> None:
-        self.inputs, self.outputs, self.threshold = inputs, outputs, threshold
+        super().__init__(threshold=threshold)
+        self.inputs, self.outputs = inputs, outputs
         self.weight = Parameter((outputs, inputs), init or fan_in_uniform(inputs))
         self.log_sigma2 = Parameter((outputs, inputs), _Constant(log_sigma2))
         self.bias = Parameter((outputs,), fan_in_uniform(inputs)) if bias else None
 
-    def forward(self, x: Any) -> Any:
-        if not x.shape or x.shape[-1] != self.inputs:
-            raise ValueError(f"SparseVariationalLinear: the last axis of x must be {self.inputs}, got shape {x.shape}")
-        parameters = self.weight, self.log_sigma2, self.bias
-        where = self.address((*x.shape[:-1], self.outputs))
-        if where is None:
-            return variants.sparse_variational_linear(x, *parameters, threshold=self.threshold, training=False)
-        return variants.sparse_variational_linear(x, *parameters, key=where[0], index=where[1])
+    def noise(self, shape: Shape) -> tuple[Shape, Shape]:
+        if not shape or shape[-1] != self.inputs:
+            raise ValueError(f"SparseVariationalLinear: the last axis of x must be {self.inputs}, got shape {shape}")
+        return (*shape[:-1], self.outputs), ()
+
+    def arguments(self, key: Keys | None) -> tuple[Any, ...]:
+        return self.weight, self.log_sigma2, self.bias
 
     def regulariser(self) -> Any:
         """The divergence of all weights from the log-uniform prior."""
@@ -182,7 +199,7 @@ class SparseVariationalLinear(Site):
         )
 
 
-class Standout(Site):
+class Standout(Shell):
     """`puredrop.standout` as a layer: called with the activation and its pre-activation.
 
     >>> layer = Standout().eval()
@@ -190,18 +207,16 @@ class Standout(Site):
     [0.5, 0.5]
     """
 
+    function = staticmethod(variants.standout)
+    alpha: float
+    beta: float
+
     def __init__(self, alpha: float = 1.0, beta: float = 0.0) -> None:
-        self.alpha, self.beta = alpha, beta
+        super().__init__(alpha=alpha, beta=beta)
         variants.standout(np.zeros(0), np.zeros(0), alpha, beta, training=False)  # refuses wrong ones now
 
-    def forward(self, x: Any, pre_activation: Any) -> Any:
-        where = self.address(x.shape)
-        if where is None:
-            return variants.standout(x, pre_activation, self.alpha, self.beta, training=False)
-        return variants.standout(x, pre_activation, self.alpha, self.beta, key=where[0], index=where[1])
-
-    def extra_repr(self) -> str:
-        return f"alpha={self.alpha}, beta={self.beta}"
+    def forward(self, x: Any, pre_activation: Any) -> Any:  # type: ignore[override]
+        return self.called(x, pre_activation)
 
 
 class _Constant:

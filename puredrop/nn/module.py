@@ -228,11 +228,12 @@ class Module:
         return self
 
     def astype(self: Self, dtype: Any) -> Self:
-        """Convert all parameters to another floating-point type; gradients are dropped."""
-        for parameter in self.parameters():
-            wanted, parameter.requires_grad = parameter.requires_grad, False
-            parameter.data = parameter.data.astype(dtype)
-            parameter.requires_grad = wanted
+        """Convert all parameters and floating-point buffers to another floating-point type; gradients are dropped."""
+        for _, array in self.named_state():
+            if array.dtype.kind == "f":
+                wanted, array.requires_grad = array.requires_grad, False
+                array.data = array.data.astype(dtype)
+                array.requires_grad = wanted
         return self
 
     def zero_grad(self) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from .. import variants
 from ..variants.alpha import SELU_SATURATION
-from ..variants.door import checked_rate
+from ..variants.door import Shape, checked_rate
 from ..variants.schedules import Schedule
-from .module import Site
+from .shell import Expectation, Rated, Shell
 
 __all__ = [
     "AlphaDropout",
@@ -27,29 +27,12 @@ __all__ = [
 _PROBE = np.zeros((1,) * 32, np.float32)  # has every axis that an option may name
 
 
-class _Noise(Site):
-    """Base: one rate, or a schedule of rates, and the options of one function."""
-
-    function: Any
+class _Noise(Rated):
+    """Base: checks its options by way of the function."""
 
     def __init__(self, p: float | Schedule, **options: Any) -> None:
-        self.p = p if callable(p) else checked_rate(type(self).__name__, p)
-        self.options = options
-        type(self).function(_PROBE, 0.5 if callable(p) else self.p, training=False, **options)
-
-    def shared(self, x: Any) -> tuple[int, ...]:
-        """The axes that share one draw."""
-        return ()
-
-    def forward(self, x: Any) -> Any:
-        where = self.address(x.shape, self.shared(x))
-        if where is None:
-            return type(self).function(x, 0.5, training=False, **self.options)
-        key, index = where
-        return type(self).function(x, self.rate(self.p, key), key=key, index=index, **self.options)
-
-    def extra_repr(self) -> str:
-        return ", ".join([f"p={self.p}", *(f"{name}={value!r}" for name, value in self.options.items())])
+        super().__init__(p, **options)
+        self.function(_PROBE, 0.5 if callable(p) else self.p, training=False, **options)
 
 
 class GaussianDropout(_Noise):
@@ -85,7 +68,7 @@ class AlphaDropout(_Noise):
     [0.0, 0.0, 0.0]
     """
 
-    function: Any = staticmethod(variants.alpha_dropout)
+    function: ClassVar[Any] = staticmethod(variants.alpha_dropout)
 
     def __init__(
         self,
@@ -108,8 +91,8 @@ class FeatureAlphaDropout(AlphaDropout):
 
     function = staticmethod(variants.feature_alpha_dropout)
 
-    def shared(self, x: Any) -> tuple[int, ...]:
-        return tuple(range(2, len(x.shape)))
+    def noise(self, shape: Shape) -> tuple[Shape, Shape]:
+        return shape, tuple(range(2, len(shape)))
 
 
 class FixedCountDropout(_Noise):
@@ -122,19 +105,19 @@ class FixedCountDropout(_Noise):
     """
 
     function = staticmethod(variants.fixed_count_dropout)
+    axis: int | Sequence[int]
 
     def __init__(self, p: float | Schedule = 0.5, *, axis: int | Sequence[int] = -1) -> None:
         super().__init__(p, axis=axis)
 
-    def forward(self, x: Any) -> Any:
-        axes = self.options["axis"]
-        rank = len(x.shape)
+    def noise(self, shape: Shape) -> tuple[Shape, Shape]:
+        axes, rank = self.axis, len(shape)
         if any(a % rank == self.batch_axis for a in ((axes,) if isinstance(axes, int) else axes) if rank):
-            raise ValueError(f"FixedCountDropout: axis {axes} of x {x.shape} counts along the batch axis; name others")
-        return super().forward(x)
+            raise ValueError(f"FixedCountDropout: axis {axes} of x {shape} counts along the batch axis; name others")
+        return shape, ()
 
 
-class ClassicDropout(Site):
+class ClassicDropout(Expectation):
     """`puredrop.classic_dropout` as a layer: no scale in training, 1 - p in evaluation.
 
     p is a number: a schedule has no rate for evaluation.
@@ -143,21 +126,13 @@ class ClassicDropout(Site):
     [0.75, 0.75, 0.75]
     """
 
+    function = staticmethod(variants.classic_dropout)
+
     def __init__(self, p: float = 0.5) -> None:
-        self.p = checked_rate("ClassicDropout", p)
-
-    def forward(self, x: Any) -> Any:
-        where = self.address(x.shape)
-        if where is None:
-            return variants.classic_dropout(x, self.p, training=False)
-        key, index = where
-        return variants.classic_dropout(x, self.p, key=key, index=index)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
+        super().__init__(checked_rate("ClassicDropout", p))
 
 
-class GaussianNoise(Site):
+class GaussianNoise(Shell):
     """`puredrop.gaussian_noise` as a layer: adds normal numbers of standard deviation sigma.
 
     sigma is a number, or an array or tensor that broadcasts to x. A `Parameter` is learned; it must stay above 0, so
@@ -167,16 +142,12 @@ class GaussianNoise(Site):
     [1.0, 1.0, 1.0]
     """
 
+    function = staticmethod(variants.gaussian_noise)
+    sigma: Any
+
     def __init__(self, sigma: Any = 0.1) -> None:
         variants.gaussian_noise(np.zeros(getattr(sigma, "shape", ()), np.float32), sigma, training=False)
-        self.sigma = sigma
-
-    def forward(self, x: Any) -> Any:
-        where = self.address(x.shape)
-        if where is None:
-            return variants.gaussian_noise(x, self.sigma, training=False)
-        key, index = where
-        return variants.gaussian_noise(x, self.sigma, key=key, index=index)
+        super().__init__(sigma=sigma)
 
     def extra_repr(self) -> str:
         return f"sigma={self.sigma}"

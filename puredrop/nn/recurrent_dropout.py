@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import ops, variants
 from ..random import Index, Keys, passes
+from ..variants.asked import Asked
 from ..variants.door import checked_rate, one_rate
 from ..variants.noise import keep_array
 from ..variants.schedules import Schedule
@@ -170,7 +171,7 @@ class Draws:
             return Drawn(site.evaluation_rate())
         key, index = where
         p = site.rate(site.p, key)
-        return Drawn(p, _by_row(keep_array(site.name, like, p, index, key=key), key, index))
+        return Drawn(p, _by_row(keep_array(Asked(site.name, key), like, p, index), key, index))
 
     def weights(self, site: RecurrentSite, weight: Any, rows: int) -> Any:
         """Weights (G H, H) with single ones dropped; (samples, G H, H) where several samples are in flight."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from .. import variants
-from ..variants.door import checked_rate, one_rate
+from ..ops.heads import weights_shape
+from ..random import Keys
+from ..variants.door import Shape, checked_rate, one_rate
 from ..variants.gates import checked_mode
 from ..variants.schedules import Schedule
 from .module import Site
+from .shell import Expectation, Rated, Shell
 
 __all__ = [
     "DropHead",
@@ -29,40 +32,30 @@ __all__ = [
 GateMode = Literal["row", "batch"]
 
 
-class _Rated(Site):
-    """A site with one rate: a number, or a schedule."""
+class _OneRate(Rated):
+    """A shell whose rate is one number, or a schedule; the repr shows no more."""
 
-    def __init__(self, p: float | Schedule) -> None:
-        self.p = p if callable(p) else one_rate(type(self).__name__, p)
+    shown: ClassVar[tuple[str, ...]] = ()
 
-    def eval_rate(self) -> Any:
-        """The rate that an expectation is taken at: a schedule says it for the step that comes next."""
-        if not callable(self.p):
-            return self.p
-        if self.rng is None:
-            raise RuntimeError(
-                f"{type(self).__name__}: a schedule needs the step it stands at; call .seed(s) on the model, "
-                f"or load its random state"
-            )
-        return one_rate(type(self).__name__, self.p(self.rng.step))
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
+    def __init__(self, p: float | Schedule, **options: Any) -> None:
+        super().__init__(p if callable(p) else one_rate(type(self).__name__, p), **options)
 
 
-class _Gated(_Rated):
-    """A site with one gate for each example, or one for the batch."""
+class _Gated(_OneRate):
+    """One gate for each example, or one for the batch."""
 
-    def __init__(self, p: float | Schedule, mode: GateMode) -> None:
-        super().__init__(p)
-        self.gate_mode = checked_mode(type(self).__name__, mode)
+    shown = ("mode",)
 
-    def gates(self, x: Any) -> Any:
-        """The address of this layer's gates, or None."""
-        return self.address(x.shape, tuple(range(int(self.gate_mode == "row"), len(x.shape))))
+    def __init__(self, p: float | Schedule, mode: GateMode, **options: Any) -> None:
+        super().__init__(p, **options)
+        self.gate_mode = checked_mode(type(self).__name__, mode)  # `mode` is the module's: train, eval, sample
 
-    def extra_repr(self) -> str:
-        return f"p={self.p}, mode={self.gate_mode!r}"
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"mode": self.gate_mode, **super().options}
+
+    def noise(self, shape: Shape) -> tuple[Shape, Shape]:
+        return shape, tuple(range(int(self.gate_mode == "row"), len(shape)))
 
 
 class DropPath(_Gated):
@@ -72,21 +65,14 @@ class DropPath(_Gated):
     [[0.0], [2.0], [2.0], [2.0]]
     """
 
+    function = staticmethod(variants.drop_path)
+    scale_by_keep: bool
+
     def __init__(self, p: float | Schedule = 0.1, mode: GateMode = "row", scale_by_keep: bool = True) -> None:
-        super().__init__(p, mode)
-        self.scale_by_keep = scale_by_keep
-
-    def forward(self, x: Any) -> Any:
-        where = self.gates(x)
-        if where is None:
-            return variants.drop_path(x, 0.0, mode=self.gate_mode, training=False)
-        key, index = where
-        return variants.drop_path(
-            x, self.rate(self.p, key), mode=self.gate_mode, scale_by_keep=self.scale_by_keep, key=key, index=index
-        )
+        super().__init__(p, mode, scale_by_keep=scale_by_keep)
 
 
-class StochasticDepth(_Gated):
+class StochasticDepth(_Gated, Expectation):
     """`puredrop.stochastic_depth` as a layer of (x, residual): in evaluation the residual counts 1 - p.
 
     >>> layer = StochasticDepth(0.5).eval()
@@ -94,24 +80,26 @@ class StochasticDepth(_Gated):
     [6.0, 6.0]
     """
 
+    function = staticmethod(variants.stochastic_depth)
+
     def __init__(self, p: float | Schedule = 0.5, mode: GateMode = "batch") -> None:
         super().__init__(p, mode)
 
-    def forward(self, x: Any, residual: Any) -> Any:
-        where = self.gates(x)
-        if where is None:
-            return variants.stochastic_depth(x, residual, self.eval_rate(), mode=self.gate_mode, training=False)
-        key, index = where
-        return variants.stochastic_depth(x, residual, self.rate(self.p, key), mode=self.gate_mode, key=key, index=index)
+    def forward(self, x: Any, residual: Any) -> Any:  # type: ignore[override]
+        return self.called(x, residual)
 
 
-class ShakeDrop(_Gated):
+class ShakeDrop(_Gated, Expectation):
     """`puredrop.shake_drop` as a layer of (x, residual).
 
     >>> layer = ShakeDrop(0.5).eval()
     >>> layer(np.ones((2, 1)), np.full((2, 1), 10.0)).tolist()
     [[6.0], [6.0]]
     """
+
+    function = staticmethod(variants.shake_drop)
+    alpha: tuple[float, float]
+    beta: tuple[float, float]
 
     def __init__(
         self,
@@ -120,17 +108,11 @@ class ShakeDrop(_Gated):
         beta: tuple[float, float] = (0.0, 1.0),
         mode: GateMode = "row",
     ) -> None:
-        super().__init__(p, mode)
-        self.alpha, self.beta = alpha, beta
+        super().__init__(p, mode, alpha=alpha, beta=beta)
         variants.shake_drop(np.zeros(1), np.zeros(1), 0.0, alpha=alpha, beta=beta)  # its door
 
-    def forward(self, x: Any, residual: Any) -> Any:
-        options: dict[str, Any] = {"alpha": self.alpha, "beta": self.beta, "mode": self.gate_mode}
-        where = self.gates(x)
-        if where is None:
-            return variants.shake_drop(x, residual, self.eval_rate(), training=False, **options)
-        key, index = where
-        return variants.shake_drop(x, residual, self.rate(self.p, key), key=key, index=index, **options)
+    def forward(self, x: Any, residual: Any) -> Any:  # type: ignore[override]
+        return self.called(x, residual)
 
 
 class ShakeShake(_Gated):
@@ -141,15 +123,16 @@ class ShakeShake(_Gated):
     [[16.0]]
     """
 
+    function = staticmethod(variants.shake_shake)
+
     def __init__(self, mode: GateMode = "row") -> None:
         super().__init__(0.0, mode)
 
-    def forward(self, x: Any, first: Any, second: Any) -> Any:
-        where = self.gates(x)
-        if where is None:
-            return variants.shake_shake(x, first, second, mode=self.gate_mode, training=False)
-        key, index = where
-        return variants.shake_shake(x, first, second, mode=self.gate_mode, key=key, index=index)
+    def arguments(self, key: Keys | None) -> tuple[Any, ...]:
+        return ()  # there is no rate
+
+    def forward(self, x: Any, first: Any, second: Any) -> Any:  # type: ignore[override]
+        return self.called(x, first, second)
 
     def extra_repr(self) -> str:
         return f"mode={self.gate_mode!r}"
@@ -163,20 +146,16 @@ class FractalJoin(_Gated):
     [3.0]
     """
 
+    function = staticmethod(variants.fractal_join)
+
     def __init__(self, p: float | Schedule = 0.15, mode: GateMode = "batch") -> None:
         super().__init__(p, mode)
 
     def forward(self, *paths: Any, column: int | None = None) -> Any:
-        where = self.gates(paths[0])
-        if where is None:
-            return variants.fractal_join(paths, 0.0, mode=self.gate_mode, column=column, training=False)
-        key, index = where
-        return variants.fractal_join(
-            paths, self.rate(self.p, key), mode=self.gate_mode, column=column, key=key, index=index
-        )
+        return self.applied(self.address(*self.noise(tuple(paths[0].shape))), paths, column=column)
 
 
-class Swapout(Site):
+class Swapout(Shell):
     """`puredrop.swapout` as a layer of (x, residual).
 
     >>> layer = Swapout(0.5, 0.5).eval()
@@ -184,18 +163,15 @@ class Swapout(Site):
     [5.5]
     """
 
+    function = staticmethod(variants.swapout)
+    p1: float
+    p2: float
+
     def __init__(self, p1: float = 0.5, p2: float = 0.5) -> None:
-        self.p1, self.p2 = one_rate("Swapout", p1, "p1"), one_rate("Swapout", p2, "p2")
+        super().__init__(p1=one_rate("Swapout", p1, "p1"), p2=one_rate("Swapout", p2, "p2"))
 
-    def forward(self, x: Any, residual: Any) -> Any:
-        where = self.address(x.shape)
-        if where is None:
-            return variants.swapout(x, residual, self.p1, self.p2, training=False)
-        key, index = where
-        return variants.swapout(x, residual, self.p1, self.p2, key=key, index=index)
-
-    def extra_repr(self) -> str:
-        return f"p1={self.p1}, p2={self.p2}"
+    def forward(self, x: Any, residual: Any) -> Any:  # type: ignore[override]
+        return self.called(x, residual)
 
 
 class LayerDrop(Site):
@@ -226,7 +202,7 @@ class LayerDrop(Site):
         return variants.layer_drop(self.layers, x, self.rate(self.p, key), at_least_one=self.at_least_one, key=key)
 
 
-class ScaledDotProductAttention(_Rated):
+class ScaledDotProductAttention(_OneRate):
     """`puredrop.scaled_dot_product_attention` as a layer of (q, k, v); the leading axis is the batch.
 
     >>> layer = ScaledDotProductAttention(0.5).eval()
@@ -234,33 +210,37 @@ class ScaledDotProductAttention(_Rated):
     [[[1.0], [1.0]]]
     """
 
+    function = staticmethod(variants.scaled_dot_product_attention)
+    causal: bool
+    scale: float | None
+
     def __init__(
         self,
         p: float | Schedule = 0.1,
         causal: bool = False,
         scale: float | None = None,
         shared: int | Sequence[int] = (),
+        tile: int | None = None,
     ) -> None:
-        super().__init__(p)
-        self.causal, self.scale = causal, scale
+        super().__init__(p, causal=causal, scale=scale, tile=tile)
         self.shared = (shared,) if isinstance(shared, int) else tuple(shared)
 
-    def forward(self, q: Any, k: Any, v: Any, allowed: Any = None, bias: Any = None) -> Any:
-        options: dict[str, Any] = {"allowed": allowed, "bias": bias, "causal": self.causal, "scale": self.scale}
-        weights = (*np.broadcast_shapes(q.shape[:-2], k.shape[:-2]), q.shape[-2], k.shape[-2])
-        where = self.address(weights, self.shared)
-        if where is None:
-            return variants.scaled_dot_product_attention(q, k, v, training=False, **options)
-        key, index = where
-        return variants.scaled_dot_product_attention(q, k, v, self.rate(self.p, key), key=key, index=index, **options)
+    def forward(  # type: ignore[override]
+        self, q: Any, k: Any, v: Any, allowed: Any = None, bias: Any = None
+    ) -> Any:
+        weights = weights_shape(tuple(q.shape), tuple(k.shape))
+        return self.applied(self.address(weights, self.shared), q, k, v, allowed=allowed, bias=bias)
 
 
-class DropKey(_Rated):
+class DropKey(_OneRate):
     """`puredrop.drop_key` as a layer: logits in, attention weights out.
 
     >>> DropKey(0.5).eval()(np.zeros((1, 4))).tolist()
     [[0.25, 0.25, 0.25, 0.25]]
     """
+
+    function = staticmethod(variants.drop_key)
+    all_dropped: Literal["keep", "zero"]
 
     def __init__(
         self,
@@ -268,36 +248,32 @@ class DropKey(_Rated):
         all_dropped: Literal["keep", "zero"] = "keep",
         shared: int | Sequence[int] = (),
     ) -> None:
-        super().__init__(p)
+        super().__init__(p, all_dropped=all_dropped)
         variants.drop_key(np.zeros(1), 0.0, all_dropped=all_dropped)  # its door
-        self.all_dropped: Literal["keep", "zero"] = all_dropped
         self.shared = (shared,) if isinstance(shared, int) else tuple(shared)
 
+    def noise(self, shape: Shape) -> tuple[Shape, Shape]:
+        return shape, self.shared
+
     def forward(self, logits: Any) -> Any:
-        where = self.address(logits.shape, self.shared)
-        if where is None:
-            return variants.drop_key(logits, 0.0, training=False)
-        key, index = where
-        return variants.drop_key(logits, self.rate(self.p, key), all_dropped=self.all_dropped, key=key, index=index)
+        return self.called(logits)
 
 
-class DropHead(_Rated):
+class DropHead(_OneRate):
     """`puredrop.drop_head` as a layer.
 
     >>> DropHead(0.5).seed(7)(np.ones((1, 4, 1), np.float32)).numpy().ravel().round(2).tolist()
     [0.0, 1.3300000429153442, 1.3300000429153442, 1.3300000429153442]
     """
 
-    def __init__(self, p: float | Schedule = 0.1, head_axis: int = 1) -> None:
-        super().__init__(p)
-        self.head_axis = head_axis
+    function = staticmethod(variants.drop_head)
+    head_axis: int
 
-    def forward(self, x: Any) -> Any:
-        rank = len(x.shape)
+    def __init__(self, p: float | Schedule = 0.1, head_axis: int = 1) -> None:
+        super().__init__(p, head_axis=head_axis)
+
+    def noise(self, shape: Shape) -> tuple[Shape, Shape]:
+        rank = len(shape)
         if not -rank <= self.head_axis < rank:
-            raise ValueError(f"DropHead: head_axis {self.head_axis} does not exist in x of shape {x.shape}")
-        where = self.address(x.shape, tuple(set(range(rank)) - {0, self.head_axis % rank}))
-        if where is None:
-            return variants.drop_head(x, 0.0, head_axis=self.head_axis, training=False)
-        key, index = where
-        return variants.drop_head(x, self.rate(self.p, key), head_axis=self.head_axis, key=key, index=index)
+            raise ValueError(f"DropHead: head_axis {self.head_axis} does not exist in x of shape {shape}")
+        return shape, tuple(set(range(rank)) - {0, self.head_axis % rank})

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
 
 from .. import variants
-from ..variants.blocks import GAMMA, NORMALIZE, block_of, require_choice, seed_shape, width_range
-from ..variants.door import checked_rate, whole_number
+from ..variants.blocks import GAMMA, NORMALIZE, block_of, require_choice, seed_shape
+from ..variants.door import Shape, checked_rate, whole_number
+from ..variants.holes import width_range
 from ..variants.pooling import pooled_shape
 from ..variants.schedules import Schedule
 from ..variants.structured import spatial_axes
-from .module import Site, by_sample
+from .module import by_sample
+from .shell import Expectation, Rated, Shell
 
 __all__ = [
     "SpatialDropout",
@@ -33,36 +35,8 @@ __all__ = [
     "StochasticPool",
 ]
 
-Shape = tuple[int, ...]
 
-
-class _Shell(Site):
-    """A function of (x, p, settings) as a layer; `noise` says what it draws for an x of some shape."""
-
-    function: ClassVar[Callable[..., Any]]
-    settings: dict[str, Any]
-
-    def __init__(self, p: float | Schedule, **settings: Any) -> None:
-        self.p = p if callable(p) else checked_rate(type(self).__name__, p)
-        self.settings = settings
-
-    def noise(self, shape: Shape) -> tuple[Shape, Shape]:
-        """The shape of what is drawn for x, and its shared axes."""
-        raise NotImplementedError
-
-    def forward(self, x: Any) -> Any:
-        where = self.address(*self.noise(tuple(x.shape)))
-        if where is None:
-            return type(self).function(x, training=False, **self.settings)
-        key, index = where
-        drop = partial(type(self).function, p=self.rate(self.p, key), key=key, index=index, **self.settings)
-        return by_sample(drop, x, key, self.batch_axis)
-
-    def extra_repr(self) -> str:
-        return _shown({"p": self.p, **self.settings})
-
-
-class SpatialDropout(_Shell):
+class SpatialDropout(Rated):
     """`puredrop.spatial_dropout` as a layer, for x with a batch on axis 0.
 
     >>> import numpy as np
@@ -80,17 +54,15 @@ class SpatialDropout(_Shell):
         super().__init__(p, spatial_dims=dims, channel_axis=channel_axis)
 
     def noise(self, shape: Shape) -> tuple[Shape, Shape]:
-        return shape, spatial_axes(type(self).__name__, len(shape), batch_axis=0, **self.settings)
+        return shape, spatial_axes(type(self).__name__, len(shape), batch_axis=0, **self.options)
 
 
 class _ChannelsFirst(SpatialDropout):
     dims: ClassVar[int]
+    shown = ()
 
     def __init__(self, p: float | Schedule = 0.5) -> None:
         super().__init__(p, spatial_dims=self.dims, channel_axis=1)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
 
 
 class Dropout1d(_ChannelsFirst):
@@ -111,7 +83,7 @@ class Dropout3d(_ChannelsFirst):
     dims = 3
 
 
-class LockedDropout(_Shell):
+class LockedDropout(Rated):
     """`puredrop.locked_dropout` as a layer: x (N, T, ...) for time_axis=1, (T, N, ...) for time_axis=0.
 
     >>> import numpy as np
@@ -121,18 +93,25 @@ class LockedDropout(_Shell):
     """
 
     function = staticmethod(variants.locked_dropout)
+    time_axis: int
 
     def __init__(self, p: float | Schedule = 0.5, *, time_axis: int) -> None:
         super().__init__(p, time_axis=whole_number("LockedDropout", "time_axis", time_axis, 0))
         self.batch_axis = 0 if time_axis else 1
 
     def noise(self, shape: Shape) -> tuple[Shape, Shape]:
-        if len(shape) < 2 or self.settings["time_axis"] >= len(shape):
-            raise ValueError(f"LockedDropout: x of shape {shape} has no time_axis = {self.settings['time_axis']}")
-        return shape, (self.settings["time_axis"],)
+        if len(shape) < 2 or self.time_axis >= len(shape):
+            raise ValueError(f"LockedDropout: x of shape {shape} has no time_axis = {self.time_axis}")
+        return shape, (self.time_axis,)
+
+    def forward(self, x: Any) -> Any:
+        where = self.address(*self.noise(tuple(x.shape)))
+        if where is None:
+            return self.applied(None, x)
+        return by_sample(partial(self.applied, where), x, where[0], self.batch_axis)
 
 
-class BatchwiseDropout(_Shell):
+class BatchwiseDropout(Rated):
     """`puredrop.batchwise_dropout` as a layer: one mask for all examples of a pass."""
 
     function = staticmethod(variants.batchwise_dropout)
@@ -144,7 +123,7 @@ class BatchwiseDropout(_Shell):
         return shape, (0,)
 
 
-class TokenDropout(_Shell):
+class TokenDropout(Rated):
     """`puredrop.token_dropout` as a layer, for (N, T, D)."""
 
     function = staticmethod(variants.token_dropout)
@@ -156,7 +135,7 @@ class TokenDropout(_Shell):
         return shape, (len(shape) - 1,) if shape else ()
 
 
-class EmbeddingDropout(_Shell):
+class EmbeddingDropout(Rated):
     """`puredrop.embedding_dropout` as a layer: call it with the embedding matrix and the ids, (N, T).
 
     >>> import numpy as np
@@ -177,12 +156,7 @@ class EmbeddingDropout(_Shell):
         return variants.embedding_dropout(weight, ids, self.rate(self.p, key), key=key)
 
 
-class _Elementwise(_Shell):
-    def noise(self, shape: Shape) -> tuple[Shape, Shape]:
-        return shape, ()
-
-
-class WordDropout(_Elementwise):
+class WordDropout(Rated):
     """`puredrop.word_dropout` as a layer, for ids (N, T)."""
 
     function = staticmethod(variants.word_dropout)
@@ -191,21 +165,22 @@ class WordDropout(_Elementwise):
         super().__init__(p, unknown=whole_number("WordDropout", "unknown", unknown, 0), protected=protected)
 
 
-class PatchDropout(_Shell):
+class PatchDropout(Rated):
     """`puredrop.patch_dropout` as a layer, for (N, T, D)."""
 
     function = staticmethod(variants.patch_dropout)
+    prefix: int
 
     def __init__(self, p: float | Schedule = 0.5, *, prefix: int = 0) -> None:
         super().__init__(p, prefix=whole_number("PatchDropout", "prefix", prefix, 0))
 
     def noise(self, shape: Shape) -> tuple[Shape, Shape]:
-        if len(shape) != 3 or shape[1] < self.settings["prefix"]:
-            raise ValueError(f"PatchDropout: x must be (N, T, D) with T >= {self.settings['prefix']}, got {shape}")
-        return (shape[0], shape[1] - self.settings["prefix"]), ()
+        if len(shape) != 3 or shape[1] < self.prefix:
+            raise ValueError(f"PatchDropout: x must be (N, T, D) with T >= {self.prefix}, got {shape}")
+        return (shape[0], shape[1] - self.prefix), ()
 
 
-class NestedDropout(_Shell):
+class NestedDropout(Rated):
     """`puredrop.nested_dropout` as a layer, for (N, ..., D)."""
 
     function = staticmethod(variants.nested_dropout)
@@ -219,7 +194,7 @@ class NestedDropout(_Shell):
         return (*shape[:-1], shape[-1] - 1), ()
 
 
-class DropBlock(_Shell):
+class DropBlock(Rated):
     """`puredrop.drop_block` as a layer, for (N, C, ...) with `spatial_dims` more axes.
 
     A ramp of p over training, as in the paper, is a schedule: DropBlock(schedules.linear(...)).
@@ -231,6 +206,8 @@ class DropBlock(_Shell):
     """
 
     function = staticmethod(variants.drop_block)
+    block_size: tuple[int, ...]
+    spatial_dims: int
 
     def __init__(
         self,
@@ -255,10 +232,10 @@ class DropBlock(_Shell):
         )
 
     def noise(self, shape: Shape) -> tuple[Shape, Shape]:
-        return seed_shape("DropBlock", shape, self.settings["block_size"], self.settings["spatial_dims"])[1], ()
+        return seed_shape("DropBlock", shape, self.block_size, self.spatial_dims)[1], ()
 
 
-class Cutout(_Shell):
+class Cutout(Rated):
     """`puredrop.cutout` as a layer, for (N, C, ...): it belongs in front of a model."""
 
     function = staticmethod(variants.cutout)
@@ -273,10 +250,11 @@ class Cutout(_Shell):
         return shape[:1], ()
 
 
-class BandDropout(_Shell):
+class BandDropout(Rated):
     """`puredrop.band_dropout` as a layer, for (N, ...)."""
 
     function = staticmethod(variants.band_dropout)
+    bands: int
 
     def __init__(
         self,
@@ -292,10 +270,10 @@ class BandDropout(_Shell):
         super().__init__(p, axis=axis, width=width, bands=bands, fill=fill)
 
     def noise(self, shape: Shape) -> tuple[Shape, Shape]:
-        return (*shape[:1], self.settings["bands"]), ()
+        return (*shape[:1], self.bands), ()
 
 
-class MaxPoolDropout(Site):
+class MaxPoolDropout(Expectation):
     """`puredrop.max_pool_dropout` as a layer: max pooling of what dropout leaves; its mean in evaluation.
 
     >>> import numpy as np
@@ -303,6 +281,8 @@ class MaxPoolDropout(Site):
     >>> layer.eval()(np.arange(4.0).reshape(1, 1, 2, 2)).item()
     2.125
     """
+
+    function = staticmethod(variants.max_pool_dropout)
 
     def __init__(
         self,
@@ -312,37 +292,22 @@ class MaxPoolDropout(Site):
         stride: int | Sequence[int] | None = None,
         spatial_dims: int = 2,
     ) -> None:
-        self.p = checked_rate("MaxPoolDropout", p)  # a number: evaluation needs it, where a schedule has no step
-        self.settings = _pooling("MaxPoolDropout", size, stride, spatial_dims)
-
-    def forward(self, x: Any) -> Any:
-        where = self.address(tuple(x.shape))
-        if where is None:
-            return variants.max_pool_dropout(x, self.p, training=False, **self.settings)
-        key, index = where
-        return variants.max_pool_dropout(x, self.p, key=key, index=index, **self.settings)
-
-    def extra_repr(self) -> str:
-        return _shown({"p": self.p, **self.settings})
+        # p is a number: evaluation needs it, where a schedule has no step
+        super().__init__(checked_rate("MaxPoolDropout", p), **_pooling("MaxPoolDropout", size, stride, spatial_dims))
 
 
-class StochasticPool(Site):
+class StochasticPool(Shell):
     """`puredrop.stochastic_pool` as a layer: one element of each window, its mean in evaluation."""
+
+    function = staticmethod(variants.stochastic_pool)
 
     def __init__(
         self, *, size: int | Sequence[int], stride: int | Sequence[int] | None = None, spatial_dims: int = 2
     ) -> None:
-        self.settings = _pooling("StochasticPool", size, stride, spatial_dims)
+        super().__init__(**_pooling("StochasticPool", size, stride, spatial_dims))
 
-    def forward(self, x: Any) -> Any:
-        where = self.address(pooled_shape("StochasticPool", tuple(x.shape), **self.settings))
-        if where is None:
-            return variants.stochastic_pool(x, training=False, **self.settings)
-        key, index = where
-        return variants.stochastic_pool(x, key=key, index=index, **self.settings)
-
-    def extra_repr(self) -> str:
-        return _shown(self.settings)
+    def noise(self, shape: Shape) -> tuple[Shape, Shape]:
+        return pooled_shape("StochasticPool", shape, **self.options), ()
 
 
 def _pooling(
@@ -352,7 +317,3 @@ def _pooling(
     window = block_of(name, "size", size, dims)
     step = window if stride is None else block_of(name, "stride", stride, dims)
     return {"size": window, "stride": step, "spatial_dims": dims}
-
-
-def _shown(settings: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in settings.items())

@@ -6,16 +6,18 @@ import math
 from typing import Any, Literal
 
 from .. import ops, variants
+from ..random import Keys
 from ..tensor import raw
-from ..variants.door import checked_rate
+from ..variants.door import Shape, checked_rate
 from ..variants.schedules import Schedule
 from .init import Initialiser, Normal, fan_in_uniform
 from .module import Parameter, Site
+from .shell import Expectation, Rated
 
 __all__ = ["DropConnectLinear", "HardConcreteGate", "Zoneout"]
 
 
-class DropConnectLinear(Site):
+class DropConnectLinear(Rated):
     """`puredrop.drop_connect` as a layer: a Linear whose single weights are dropped, by default for each example anew.
 
     p is a number or a schedule. Shapes: x (N, ..., inputs) -> (N, ..., outputs). Evaluation uses all weights.
@@ -26,6 +28,9 @@ class DropConnectLinear(Site):
     (3, 2)
     """
 
+    function = staticmethod(variants.drop_connect)
+    per_example: bool
+
     def __init__(
         self,
         inputs: int,
@@ -35,20 +40,18 @@ class DropConnectLinear(Site):
         bias: bool = True,
         init: Initialiser | None = None,
     ) -> None:
-        self.p = p if callable(p) else checked_rate("DropConnectLinear", p)
-        self.inputs, self.outputs, self.per_example = inputs, outputs, per_example
+        super().__init__(p, per_example=per_example)
+        self.inputs, self.outputs = inputs, outputs
         self.weight = Parameter((outputs, inputs), init or fan_in_uniform(inputs))
         self.bias = Parameter((outputs,), fan_in_uniform(inputs)) if bias else None
 
-    def forward(self, x: Any) -> Any:
-        if len(x.shape) < 2 or x.shape[-1] != self.inputs:
-            raise ValueError(f"DropConnectLinear: x must be (N, ..., {self.inputs}), got shape {x.shape}")
-        where = self.address((x.shape[0], self.outputs, self.inputs), () if self.per_example else (0,))
-        if where is None:
-            return variants.drop_connect(x, self.weight, self.bias, training=False)
-        key, index = where
-        p = self.rate(self.p, key)
-        return variants.drop_connect(x, self.weight, self.bias, p, per_example=self.per_example, key=key, index=index)
+    def noise(self, shape: Shape) -> tuple[Shape, Shape]:
+        if len(shape) < 2 or shape[-1] != self.inputs:
+            raise ValueError(f"DropConnectLinear: x must be (N, ..., {self.inputs}), got shape {shape}")
+        return (shape[0], self.outputs, self.inputs), () if self.per_example else (0,)
+
+    def arguments(self, key: Keys | None) -> tuple[Any, ...]:
+        return self.weight, self.bias, *super().arguments(key)
 
     def extra_repr(self) -> str:
         each = "" if self.per_example else ", one mask for all examples"
@@ -128,7 +131,7 @@ class _Around:
         return self.spread(key, shape) + self.mean
 
 
-class Zoneout(Site):
+class Zoneout(Expectation):
     """`puredrop.zoneout` as a layer: called with the new state and the old one, at every time step.
 
     p is a number or a schedule. Every call in training draws a fresh mask; evaluation gives the expectation.
@@ -139,21 +142,16 @@ class Zoneout(Site):
     [0.75, 0.75]
     """
 
+    function = staticmethod(variants.zoneout)
+
     def __init__(self, p: float | Schedule = 0.1) -> None:
-        self.p = p if callable(p) else checked_rate("Zoneout", p)
+        super().__init__(p)
 
-    def forward(self, new: Any, old: Any) -> Any:
-        where = self.address(new.shape)
-        if where is None:
-            return variants.zoneout(new, old, self._evaluation_rate(), training=False)
-        key, index = where
-        return variants.zoneout(new, old, self.rate(self.p, key), key=key, index=index)
+    def forward(self, new: Any, old: Any) -> Any:  # type: ignore[override]
+        return self.called(new, old)
 
-    def _evaluation_rate(self) -> Any:
-        """p; of a schedule what it says at the step of the next draw."""
+    def eval_rate(self) -> Any:
+        """p; of a schedule what it says at the step of the next draw, the first one without a seed."""
         if not callable(self.p):
             return self.p
         return checked_rate("Zoneout", self.p(0 if self.rng is None else self.rng.step))
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}"

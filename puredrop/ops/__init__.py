@@ -1,15 +1,21 @@
 """Deterministic primitives, each with its gradient beside it. Arrays in, arrays out; tensors in, tensors out."""
 
 from . import methods as _methods  # noqa: F401  # binds the operators of Tensor
+from .activations import elu, gelu, leaky_relu, normal_cdf, selu, silu
 from .arithmetic import add, divide, matmul, multiply, negative, power, subtract
+from .attention import attend, self_attend
+from .convolution import convolution, transposed_convolution
 from .dense import linear
-from .elementwise import absolute, clip, exp, log, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, where
+from .elementwise import absolute, clip, exp, expm1, log, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, where
 from .joining import concatenate, stack
-from .masking import drop, drop_given
+from .lookup import add_rows, rows
+from .masking import Selection, drop, drop_given
 from .normalise import group_norm, layer_norm, standardise
+from .pooling import adaptive_avg_pool, adaptive_max_pool, avg_pool, max_pool
 from .probability import cross_entropy, log_softmax, softmax
 from .recurrent import lstm_sequence
 from .reduce import max, mean, min, std, sum, var
+from .rotation import turn
 from .shape import (
     astype,
     broadcast_to,
@@ -22,6 +28,7 @@ from .shape import (
     transpose,
     unsqueeze,
 )
+from .sight import Sight
 
 __all__ = [
     "add",
@@ -31,11 +38,19 @@ __all__ = [
     "negative",
     "power",
     "subtract",
+    "attend",
+    "self_attend",
+    "Sight",
+    "Selection",
+    "add_rows",
+    "rows",
+    "turn",
     "drop",
     "drop_given",
     "absolute",
     "clip",
     "exp",
+    "expm1",
     "log",
     "maximum",
     "minimum",
@@ -45,8 +60,20 @@ __all__ = [
     "sqrt",
     "tanh",
     "where",
+    "elu",
+    "gelu",
+    "leaky_relu",
+    "normal_cdf",
+    "selu",
+    "silu",
     "linear",
     "lstm_sequence",
+    "convolution",
+    "transposed_convolution",
+    "adaptive_avg_pool",
+    "adaptive_max_pool",
+    "avg_pool",
+    "max_pool",
     "max",
     "mean",
     "min",

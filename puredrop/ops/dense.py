@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..tensor import primitive
@@ -15,10 +16,10 @@ from .shape import reshape, swap
 )
 def linear(backend: Any, x: Any, w: Any, b: Any) -> Any:
     """x w^T + b. Shapes: x (..., I), w (O, I), b (O,) or a number -> (..., O)."""
-    y = x.reshape(-1, x.shape[-1]) @ w.T  # (rows, O)
+    y = x.reshape(math.prod(x.shape[:-1]), x.shape[-1]) @ w.T  # (rows, O)
     y += b
     return y.reshape(*x.shape[:-1], w.shape[0])
 
 
 def _rows(x: Any) -> Any:
-    return x if len(x.shape) == 2 else reshape(x, shape=(-1, x.shape[-1]))
+    return x if len(x.shape) == 2 else reshape(x, shape=(math.prod(x.shape[:-1]), x.shape[-1]))

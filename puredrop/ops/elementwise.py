@@ -13,6 +13,12 @@ def exp(backend: Any, x: Any) -> Any:
     return backend.xp.exp(x)
 
 
+@primitive(x=lambda g, y: g * (y + 1))
+def expm1(backend: Any, x: Any) -> Any:
+    """e^x - 1, exact for small x."""
+    return backend.xp.expm1(x)
+
+
 @primitive(x=lambda g, x: g / x)
 def log(backend: Any, x: Any) -> Any:
     """The natural logarithm."""
@@ -77,9 +83,9 @@ def _where(backend: Any, a: Any, b: Any, *, keep: Any) -> Any:
     return backend.xp.where(keep, a, b)
 
 
-def where(keep: Any, a: Any, b: Any) -> Any:
+def where(keep: Any, a: Any, b: Any, backend: Any = None) -> Any:
     """a where keep is true, else b."""
-    return _where(a, b, keep=raw(keep))
+    return _where(a, b, keep=raw(keep), backend=backend)
 
 
 def _share_of_larger(g: Any, a: Any, b: Any) -> Any:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..random import Draw
+from ..random import Draw, Threshold
 from ..streams import Source
 from ..tensor import primitive
+from .tiles import Tile, index_part, part
 
 
 @primitive(
@@ -32,3 +33,30 @@ def drop_given(
 ) -> Any:
     """The same map with a mask at hand, which the graph keeps; `source` knows the rule for values."""
     return source.select(backend.xp, x, keep, scale, shift, fill)
+
+
+class Selection(NamedTuple):
+    """The same map as a value, to be carried out later: on a whole array, or tile by tile.
+
+    The mask is named by `draw`, or it is at hand as `keep`, with the source that knows its rule for values.
+    """
+
+    scale: Any = 1.0
+    draw: Draw | None = None
+    keep: Any = None
+    source: Source | None = None
+
+    def __call__(self, x: Any, fill: Any = 0.0, backend: Any = None) -> Any:
+        """`where(keep, x * scale, fill)`."""
+        if self.draw is not None:
+            return drop(x, fill, draw=self.draw, scale=self.scale, backend=backend)
+        return drop_given(x, fill, keep=self.keep, source=self.source, scale=self.scale, backend=backend)
+
+    def part(self, tile: Tile) -> Selection:
+        """The map for a tile of the array: it draws, or holds, that part of the mask."""
+        scale = part(self.scale, tile)
+        if self.draw is None:
+            return self._replace(scale=scale, keep=part(self.keep, tile))
+        key, index, (hi, lo) = self.draw
+        here = Draw(key, index_part(index, tile), Threshold(part(hi, tile), part(lo, tile)))
+        return self._replace(scale=scale, draw=here)

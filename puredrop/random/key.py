@@ -63,9 +63,16 @@ class Key:
     def draw(self, index: int) -> Key:
         """An independent draw at the same address, for variants that need several. 0 <= index < 32.
 
+        Raises: ValueError for a key that is such a draw itself: its draws would be those of its neighbours.
+
         >>> Key(7).draw(1) == Key(7)
         False
         """
+        if self.draw_index:
+            raise ValueError(
+                f"Key.draw: expected a key of which no draw was taken, got {self}; what draws several times takes the "
+                f"draws itself, so give it Key({self.seed}, ...) with a site, step or sample of its own"
+            )
         return replace(self, draw_index=index)
 
     def address(self, kind: int) -> tuple[int, int, int, int, int]:

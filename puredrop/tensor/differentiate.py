@@ -124,7 +124,7 @@ def _by_age(node: Node, oldest: int, stop: set[Node]) -> list[Node]:
 
 def _accumulate(grads: dict[Node, Any], owned: set[Node], parent: Node, d: Any, made: bool) -> None:
     if d.shape != parent.shape:
-        d, made = _unbroadcast(d, parent.shape), False
+        d, made = unbroadcast(d, parent.shape), False
     if parent not in grads:
         grads[parent] = d
         if made:
@@ -161,7 +161,7 @@ def _seed(y: Tensor, g: Any, create_graph: bool) -> Any:
     return bare(g, y.backend, None) if create_graph and not isinstance(g, Tensor) else g
 
 
-def _unbroadcast(d: Any, shape: tuple[int, ...]) -> Any:
+def unbroadcast(d: Any, shape: tuple[int, ...]) -> Any:
     """Sum d over the axes that broadcasting added or stretched."""
     lead = len(d.shape) - len(shape)
     stretched = [i + lead for i, n in enumerate(shape) if n == 1 != d.shape[i + lead]]

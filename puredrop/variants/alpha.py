@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
+import numpy as np  # noqa: F401  # the examples use it
 
 from ..random import Index, Keys
-from ..tensor import Tensor
+from .asked import Asked
 from .bernoulli_map import bernoulli_map
-from .door import checked_array, checked_key, fitting_index, one_rate
+from .door import checked_array, one_rate, real_number
 
 __all__ = ["alpha_dropout", "feature_alpha_dropout"]
 
@@ -75,8 +74,11 @@ def alpha_dropout(
     >>> bool(abs(y.mean()) < 0.02 and abs(y.var() - 1) < 0.02)
     True
     """
-    return _alpha(
-        "alpha_dropout", x, p, (mean, variance, saturation), training, key, mask, index, shared, return_mask, backend
+    asked = Asked("alpha_dropout", key, mask, training, index, return_mask, backend)
+    x, p = checked_array("alpha_dropout", x), one_rate("alpha_dropout", p)
+    affine = _restoring(asked, p, mean, variance, saturation)
+    return bernoulli_map(
+        asked, x, p, asked.index_for(x.shape, shared), scale=affine.scale, shift=affine.shift, fill=affine.fill
     )
 
 
@@ -112,62 +114,34 @@ def feature_alpha_dropout(
     True
     """
     name = "feature_alpha_dropout"
-    x, key = checked_array(name, x), checked_key(name, key)
-    rank = len(index.shape if isinstance(index, Index) else x.shape[isinstance(key, tuple) :])
-    if rank < 2:
+    asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x, p = checked_array(name, x), one_rate(name, p)
+    shape = asked.shape_of_one_key(x.shape)
+    if len(shape) < 2:
         raise ValueError(
             f"{name}: x must have the shape (N, C, ...), got {x.shape}; for features without an example axis "
             f"write x[None], for single elements alpha_dropout"
         )
-    shared = range(2, rank) if index is None else ()
-    if isinstance(index, Index) and max(index.noise_shape[2:], default=1) > 1:
-        raise ValueError(
-            f"{name}: the index must share the axes after the channels: Index.whole({index.shape}, shared=range(2, "
-            f"{rank}))"
-        )
-    return _alpha(name, x, p, (mean, variance, saturation), training, key, mask, index, shared, return_mask, backend)
+    positions = range(2, len(shape))
+    rule = f"the index must share the axes after the channels: Index.whole({shape}, {positions})"
+    scale, shift, fill = _restoring(asked, p, mean, variance, saturation)
+    index = asked.index_sharing(x.shape, positions, rule)
+    return bernoulli_map(asked, x, p, index, scale=scale, shift=shift, fill=fill)
 
 
-def _alpha(
-    name: str,
-    x: Any,
-    p: Any,
-    moments: tuple[float, float, float],
-    training: bool,
-    key: Any,
-    mask: Any,
-    index: Index | None,
-    shared: Any,
-    return_mask: bool,
-    backend: Any,
-) -> Any:
-    x, p, key = checked_array(name, x), one_rate(name, p), checked_key(name, key)
-    for argument, value in zip(("mean", "variance", "saturation"), moments, strict=True):
-        _check_number(name, argument, value)
-    if moments[1] <= 0:
-        raise ValueError(f"{name}: variance must be positive, got {moments[1]}")
-    index = fitting_index(name, x.shape, key, index, shared)
-    if not training or (p == 0.0 and mask is None):
-        y = x if isinstance(x, Tensor) else x.copy()
-        return (y, np.ones(x.shape, np.bool_)) if return_mask else y
-    scale, shift, fill = restoring(p, *(float(value) for value in moments))
-    return bernoulli_map(
-        name,
-        x,
-        p,
-        key=key,
-        mask=mask,
-        index=index,
-        scale=scale,
-        shift=shift,
-        fill=fill,
-        return_mask=return_mask,
-        backend=backend,
+def _restoring(asked: Asked, p: float, mean: Any, variance: Any, saturation: Any) -> Affine:
+    """`restoring` of numbers that are checked first."""
+    m, v, s = (
+        _finite(asked.operation, name, value)
+        for name, value in (("mean", mean), ("variance", variance), ("saturation", saturation))
     )
+    if v <= 0:
+        raise ValueError(f"{asked.operation}: variance must be positive, got {variance}")
+    return restoring(p, m, v, s)
 
 
-def _check_number(name: str, argument: str, value: Any) -> None:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name}: {argument} must be a number, got {value!r}")
-    if not math.isfinite(value):
-        raise ValueError(f"{name}: {argument} must be finite, got {value}")
+def _finite(operation: str, name: str, value: Any) -> float:
+    number = real_number(operation, name, value)
+    if not math.isfinite(number):
+        raise ValueError(f"{operation}: {name} must be finite, got {value}")
+    return number

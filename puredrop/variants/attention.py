@@ -8,13 +8,24 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .. import ops, streams
+from .. import ops
+from ..ops.attention import probabilities, softmax_where
+from ..ops.heads import product, weights_shape
 from ..random import Index, Keys
 from ..tensor import raw
-from .bernoulli_map import bernoulli_map, inverted_scale
-from .door import checked_array, checked_key, checked_rate, fitting_index, one_rate, unchanged
-from .gates import checked_same_dtype, spread_keys
-from .noise import keep_array
+from .asked import Asked
+from .bernoulli_map import inverted_scale, map_and_mask, map_given, selection
+from .door import (
+    Shape,
+    broadcasts,
+    checked_array,
+    checked_rate,
+    checked_same_dtype,
+    one_rate,
+    unchanged,
+    whole_number,
+)
+from .noise import keep_array, spread
 
 __all__ = ["drop_head", "drop_key", "scaled_dot_product_attention"]
 
@@ -34,6 +45,7 @@ def scaled_dot_product_attention(
     mask: Any = None,
     training: bool = True,
     index: Index | None = None,
+    tile: int | None = None,
     return_weights: Literal["before", "after"] | None = None,
     return_mask: bool = False,
     backend: Any = None,
@@ -64,36 +76,27 @@ def scaled_dot_product_attention(
            [0.5, 0. , 0.5, 0. ]])
     """
     operation = "scaled_dot_product_attention"
+    asked = Asked(operation, key, mask, training, index, return_mask, backend)
     q, k, v = checked_same_dtype(operation, q=q, k=k, v=v)
-    p, key = checked_rate(operation, p), checked_key(operation, key)
+    p = checked_rate(operation, p)
     if return_weights not in (None, "before", "after"):
         raise ValueError(f"{operation}: return_weights must be None, 'before' or 'after', got {return_weights!r}")
     shape = _weights_shape(operation, q.shape, k.shape, v.shape)
-    index = fitting_index(operation, shape, key, index, shared)
-    allowed, bias = _allowed(operation, allowed, bias, causal, shape)
-    if allowed is not None:
-        seen = allowed.any(axis=-2)[..., None]  # (..., S, 1)
-        q, k, v = _only(q, allowed.any(axis=-1)[..., None]), _only(k, seen), _only(v, seen)
-    logits = ops.matmul(q, ops.swapaxes(k, a=-1, b=-2)) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
-    before = weights = _softmax(logits if bias is None else logits + bias, allowed)  # (..., T, S)
-    keep = None
-    if training and not (isinstance(p, float) and p == 0.0 and mask is None):
-        drop = bernoulli_map(
-            operation,
-            weights,
-            p,
-            key=key,
-            mask=mask,
-            index=index,
-            scale=inverted_scale(p),
-            return_mask=return_mask,
-            backend=backend,
-        )
-        weights, keep = drop if return_mask else (drop, None)
-    y = ops.matmul(weights, v)
+    index = asked.index_for(shape, shared)
+    tile = _checked_tile(operation, tile, shape, index, return_weights is not None or return_mask)
+    allowed, bias = checked_masks(operation, allowed, bias, shape, q.dtype)
+    sight = ops.Sight(allowed, causal)
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else float(scale)
+    if return_weights is None and not return_mask and _values_lead(shape, v.shape) == shape[:-2]:
+        like = np.broadcast_to(q.dtype.type(1), shape)
+        drop = selection(asked, like, p, index, scale=inverted_scale(p)) if asked.draws(p) else None
+        return ops.attend(q, k, v, bias, sight=sight, scale=scale, drop=drop, tile=tile, backend=backend)
+    before, v = probabilities(q, k, v, bias, sight=sight, scale=scale, backend=backend)
+    weights, keep = map_and_mask(asked, before, p, index, scale=inverted_scale(p))
+    y = product(weights, v)
     extra = () if return_weights is None else ((before if return_weights == "before" else weights),)
     if return_mask:
-        extra = (*extra, np.ones(shape, np.bool_) if keep is None else keep)
+        extra = (*extra, keep)
     return (y, *extra) if extra else y
 
 
@@ -131,23 +134,21 @@ def drop_key(
            [0.5 , 0.  , 0.5 , 0.  ]])
     """
     operation = "drop_key"
-    logits, p, key = checked_array(operation, logits), checked_rate(operation, p), checked_key(operation, key)
+    asked = Asked(operation, key, mask, training, index, return_mask, backend)
+    logits, p = checked_array(operation, logits), checked_rate(operation, p)
     if all_dropped not in ("keep", "zero"):
         raise ValueError(f"{operation}: all_dropped must be 'keep' or 'zero', got {all_dropped!r}")
     if not logits.shape:
         raise ValueError(f"{operation}: logits need an axis of keys, got shape ()")
-    index = fitting_index(operation, logits.shape, key, index, shared)
+    index = asked.index_for(logits.shape, shared)
     present = raw(logits) != -np.inf  # like logits; a NaN is present, and is seen
-    if not training or (isinstance(p, float) and p == 0.0 and mask is None):
-        keep = np.ones(index.noise_shape, np.bool_)
-        kept = present
-    else:
-        keep = keep_array(operation, logits, p, index, key=key, mask=mask, backend=backend)
-        kept = present & spread_keys(keep, logits.shape, key, index)
-        if all_dropped == "keep":
-            kept = np.where(kept.any(axis=-1, keepdims=True), kept, present)
-    y = _softmax(logits, kept)
-    return (y, keep) if return_mask else y
+    if not asked.draws(p):
+        return asked.undrawn(softmax_where(present, logits), shape=index.noise_shape)
+    keep = keep_array(asked, logits, p, index)
+    kept = present & spread(asked, keep, index, logits.shape)
+    if all_dropped == "keep":
+        kept = np.where(kept.any(axis=-1, keepdims=True), kept, present)
+    return asked.answer(softmax_where(kept, logits), keep)
 
 
 def drop_head(
@@ -182,94 +183,77 @@ def drop_head(
            [2.  , 0.  , 2.  , 0.  ]])
     """
     operation = "drop_head"
-    x, p, key = checked_array(operation, x), one_rate(operation, p), checked_key(operation, key)
-    index, axis = _head_index(operation, x.shape, head_axis, key, index)
-    if not training or (p == 0.0 and mask is None):
-        return (unchanged(x), np.ones(index.noise_shape, np.bool_)) if return_mask else unchanged(x)
-    keep = keep_array(operation, x, p, index, key=key, mask=mask, backend=backend)
-    kept = spread_keys(keep, x.shape, key, index)
-    count = np.maximum(kept.sum(axis=axis, keepdims=True), 1)
-    y = ops.drop_given(x, 0.0, keep=kept, source=streams.Given(()), scale=kept.shape[axis] / count, backend=backend)
-    return (y, keep) if return_mask else y
+    asked = Asked(operation, key, mask, training, index, return_mask, backend)
+    x, p = checked_array(operation, x), one_rate(operation, p)
+    rank = len(asked.shape_of_one_key(x.shape))
+    if not -rank <= head_axis < rank:
+        raise ValueError(
+            f"{operation}: head_axis {head_axis} does not exist in x of shape {asked.shape_of_one_key(x.shape)}"
+        )
+    others = [axis for axis in range(rank) if axis not in (0, head_axis % rank)]
+    index = asked.index_sharing(x.shape, others, "an index must share all axes but the batch and the heads")
+    if not asked.draws(p):
+        return asked.undrawn(unchanged(x), shape=index.noise_shape)
+    keep = keep_array(asked, x, p, index)
+    kept = spread(asked, keep, index, x.shape)
+    heads = head_axis % rank - rank  # counted from the end
+    count = np.maximum(kept.sum(axis=heads, keepdims=True), 1)
+    return asked.answer(map_given(asked, x, kept, scale=kept.shape[heads] / count), keep)
 
 
-def _only(x: Any, used: Any) -> Any:
-    """x with zeros in the rows that are not used: a product with a zero weight would let a NaN through."""
-    return x if used.all() else ops.where(used, x, 0.0)
-
-
-def _softmax(logits: Any, allowed: Any) -> Any:
-    """Softmax over those allowed, zeros elsewhere; zeros for a row without any."""
-    if logits.shape[-1] == 0:
-        return logits
-    if allowed is None:
-        return ops.softmax(logits)
-    nowhere = np.where(allowed.any(axis=-1, keepdims=True), -np.inf, 0.0).astype(logits.dtype)  # no row is all -inf
-    return ops.where(allowed, ops.softmax(ops.where(allowed, logits, nowhere)), 0.0)
-
-
-def _weights_shape(operation: str, q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...]) -> tuple[int, ...]:
+def _weights_shape(operation: str, q: Shape, k: Shape, v: Shape) -> Shape:
     given = f"got q {q}, k {k}, v {v}"
     if min(len(q), len(k), len(v)) < 2 or q[-1] != k[-1] or k[-2] != v[-2] or q[-1] == 0:
         raise ValueError(f"{operation}: expected q (..., T, D), k (..., S, D), v (..., S, E), D > 0; {given}")
     try:
-        np.broadcast_shapes(batch := np.broadcast_shapes(q[:-2], k[:-2]), v[:-2])
+        shape = weights_shape(q, k)
+        _values_lead(shape, v)
     except ValueError:
-        raise ValueError(f"{operation}: the leading axes must agree or be 1; {given}") from None
-    return (*batch, q[-2], k[-2])
+        raise ValueError(
+            f"{operation}: the leading axes must agree or be 1 (heads, axis -3: divide those of q); {given}"
+        ) from None
+    return shape
 
 
-def _allowed(operation: str, allowed: Any, bias: Any, causal: bool, shape: tuple[int, ...]) -> tuple[Any, Any]:
-    """Where a query may attend to a key, of the shape of the weights, or None for everywhere; and the finite bias."""
-    parts = []
+def _values_lead(weights: tuple[int, ...], v: tuple[int, ...]) -> tuple[int, ...]:
+    """The leading axes of the weights times v."""
+    return weights_shape(weights, (*v[:-2], 0, weights[-1]))[:-2]
+
+
+def _checked_tile(operation: str, tile: Any, shape: tuple[int, ...], index: Index, whole: bool) -> int | None:
+    """The size of a tile, or None for all weights at once."""
+    if tile is None:
+        return None
+    tile = whole_number(operation, "tile", tile, 1)
+    if whole:
+        raise ValueError(f"{operation}: weights and masks exist tile by tile only, so they cannot be returned")
+    if shape[-2:] != index.shape[-2:]:
+        raise ValueError(f"{operation}: several keys beside a tile need an axis of their own in front of the queries")
+    return tile
+
+
+def checked_masks(operation: str, allowed: Any, bias: Any, shape: tuple[int, ...], dtype: Any) -> tuple[Any, Any]:
+    """Where a query may attend to a key, or None for everywhere; and the finite bias, or 0.
+
+    Raises: TypeError for a wrong dtype; ValueError where they do not broadcast to `shape`, that of the weights.
+    """
     if allowed is not None:
-        parts.append(_fitting(operation, "allowed", allowed, "b", shape))
-    if causal:
-        parts.append(np.tri(*shape[-2:], dtype=np.bool_))  # (T, S)
-    if bias is not None:
-        blocked = _fitting(operation, "bias", bias, "f", shape) == -np.inf
-        if blocked.any():
-            parts.append(~blocked)
-            bias = ops.where(blocked, 0.0, bias)
-    if not parts:
-        return None, bias
-    together = np.broadcast_to(parts[0], shape)
-    for part in parts[1:]:
-        together = together & part
-    return together, bias
+        allowed = np.atleast_2d(_fitting(operation, "allowed", allowed, "b", shape))
+    if bias is None:
+        return allowed, 0.0
+    blocked = np.atleast_2d(_fitting(operation, "bias", bias, "f", shape) == -np.inf)
+    bias = ops.astype(bias if hasattr(bias, "dtype") else np.asarray(bias), dtype=dtype)
+    if not blocked.any():
+        return allowed, bias
+    return ~blocked if allowed is None else allowed & ~blocked, ops.where(blocked, 0.0, bias)
 
 
-def _fitting(operation: str, name: str, given: Any, kind: str, shape: tuple[int, ...]) -> Any:
+def _fitting(operation: str, name: str, given: Any, kind: str, shape: Shape) -> Any:
     """The array behind `given`, if it is boolean ("b") or real ("f") and broadcasts to `shape`."""
     array = raw(given) if hasattr(raw(given), "dtype") else np.asarray(given)
     if array.dtype.kind != kind:
         wanted = "boolean (True = may attend)" if kind == "b" else "floating-point (it is added)"
         raise TypeError(f"{operation}: {name} must be {wanted}, got dtype {array.dtype}")
-    try:
-        fits = np.broadcast_shapes(array.shape, shape) == shape
-    except ValueError:
-        fits = False
-    if not fits:
+    if not broadcasts(array.shape, shape):
         raise ValueError(f"{operation}: {name} must broadcast to the weights' shape {shape}, got {array.shape}")
     return array
-
-
-def _head_index(
-    operation: str, shape: tuple[int, ...], head_axis: int, key: Keys | None, index: Index | None
-) -> tuple[Index, int]:
-    """The index of one gate a head and example; and the head axis, counted from the end."""
-    part = shape[1:] if isinstance(key, tuple) and index is None else shape
-    rank = len(part)
-    if not -rank <= head_axis < rank:
-        raise ValueError(f"{operation}: head_axis {head_axis} does not exist in x of shape {part}")
-    own = {0, head_axis % rank}
-    others = tuple(axis for axis in range(rank) if axis not in own)
-    if index is None:
-        return fitting_index(operation, shape, key, None, others), head_axis % rank - rank
-    index = fitting_index(operation, shape, key, index)
-    if any(index.noise_shape[axis] != 1 for axis in others):
-        raise ValueError(
-            f"{operation}: an index must share all axes but the batch and the heads, got one with noise of shape "
-            f"{index.noise_shape}; write Index.whole(shape, shared={others})"
-        )
-    return index, head_axis % rank - rank

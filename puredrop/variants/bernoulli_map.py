@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import backends, ops, streams
-from ..random import Draw, Index, Keys, threshold
-from ..tensor import Tensor, raw
-from .door import checked_key, fitting_index
+from .. import ops
+from ..random import Index
+from ..tensor import raw
+from .asked import Asked
+from .door import unchanged
+from .noise import HANDED_IN, draw_at, foreign_mask, spread
 
 
 def inverted_scale(p: Any) -> Any:
@@ -23,41 +25,48 @@ def inverted_scale(p: Any) -> Any:
 
 
 def bernoulli_map(
-    operation: str,
-    x: Any,
-    p: Any,
-    *,
-    key: Keys | None,
-    mask: Any = None,
-    index: Index | None = None,
-    scale: Any = 1.0,
-    shift: float | None = None,
-    fill: Any = 0.0,
-    return_mask: bool = False,
-    backend: Any = None,
+    asked: Asked, x: Any, p: Any, index: Index, *, scale: Any = 1.0, shift: float | None = None, fill: Any = 0.0
 ) -> Any:
-    """`where(keep, x * scale [+ shift], fill)` for a checked x and p; with the mask beside it where asked for."""
-    key = checked_key(operation, key)
-    index = fitting_index(operation, raw(x).shape, key, index)
-    draw = Draw(key, index, threshold(p))  # type: ignore[arg-type]  # without a key, a mask or a source must answer
-    if mask is None:
-        answer = streams.answered(raw(x), draw, p)
-    else:
-        answer = streams.Given(()), streams.checked_mask(mask, raw(x).shape)
-    if answer is not None:
-        source, keep = answer
-        y = ops.drop_given(x, fill, keep=keep, source=source, scale=scale, shift=shift, backend=backend)
-    elif key is None:
-        raise ValueError(f"{operation}: nothing to draw with; give key=Key(seed), or mask=")
-    else:
-        y = ops.drop(x, fill, draw=draw, scale=scale, shift=shift, backend=backend)
-    if not return_mask:
-        return y
-    return y, mask_of(x, draw, backend) if answer is None else np.broadcast_to(keep, x.shape)
+    """`where(keep, x * scale [+ shift], fill)` for a checked x and p; with the mask beside it where asked for.
+
+    In evaluation and at p = 0 it is x.
+    """
+    y, keep = map_and_mask(asked, x, p, index, scale=scale, shift=shift, fill=fill)
+    return asked.answer(unchanged(x) if y is x else y, keep)
 
 
-def mask_of(x: Any, draw: Draw, backend: Any) -> Any:
-    """The mask of a native draw, in the shape of x."""
-    keep = backends.get(x.backend if isinstance(x, Tensor) else backend).keep(*draw)
-    full = (len(draw.key), *draw.index.shape) if isinstance(draw.key, tuple) else draw.index.shape
-    return np.broadcast_to(keep, full).reshape(x.shape)
+def map_and_mask(
+    asked: Asked, x: Any, p: Any, index: Index, *, scale: Any = 1.0, shift: float | None = None, fill: Any = 0.0
+) -> tuple[Any, Any]:
+    """The same for variants that do more with it: always (y, mask), with None for a mask that nobody asked for."""
+    if not asked.draws(p):
+        return x, asked.neutral(x)
+    draw = draw_at(asked, p, index)
+    foreign = foreign_mask(asked, raw(x), p, draw)
+    if foreign is None:
+        asked.needed_key()
+        y = ops.drop(x, fill, draw=draw, scale=scale, shift=shift, backend=asked.backend)
+    else:
+        source, keep = foreign
+        y = ops.drop_given(x, fill, keep=keep, source=source, scale=scale, shift=shift, backend=asked.backend)
+    if not asked.return_mask:
+        return y, None
+    if foreign is None:  # the map itself never holds its mask
+        keep = spread(asked, asked.backend_of(x).keep(*draw), index, x.shape)
+    return y, np.broadcast_to(keep, x.shape)
+
+
+def map_given(asked: Asked, x: Any, keep: Any, *, scale: Any = 1.0, fill: Any = 0.0) -> Any:
+    """The same map with a mask that the variant has made itself."""
+    return ops.drop_given(x, fill, keep=keep, source=HANDED_IN, scale=scale, backend=asked.backend)
+
+
+def selection(asked: Asked, like: Any, p: Any, index: Index, *, scale: Any = 1.0) -> ops.Selection:
+    """The same map as a value, for an array like `like` that need not be there at once."""
+    draw = draw_at(asked, p, index)
+    foreign = foreign_mask(asked, like, p, draw)
+    if foreign is None:
+        asked.needed_key()
+        return ops.Selection(scale, draw)
+    source, keep = foreign
+    return ops.Selection(scale, keep=keep, source=source)

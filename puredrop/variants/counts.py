@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-import numbers
 import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from .. import backends, ops, streams
-from ..random import MASK, Draw, Index, Keys, threshold
-from ..tensor import Tensor, raw
-from .bernoulli_map import bernoulli_map, inverted_scale
-from .door import checked_array, checked_key, fitting_index, one_rate, unchanged
-from .noise import keep_array, required_key
+from .. import ops
+from ..random import MASK, Index, Keys
+from ..tensor import raw
+from .asked import Asked
+from .bernoulli_map import bernoulli_map, inverted_scale, map_given
+from .door import checked_array, finite_size, one_rate, unchanged
+from .noise import draw_at, foreign_mask, keep_over, spread
 
 __all__ = ["fixed_count_dropout", "flipout", "shakeout"]
 
@@ -54,29 +54,18 @@ def shakeout(
     array([[-1., -5.,  5., -5.]])
     """
     name = "shakeout"
-    w, p, key, c = checked_array(name, w), one_rate(name, p), checked_key(name, key), _constant(name, c)
-    rank = len(w.shape[isinstance(key, tuple) and index is None :])
+    asked = Asked(name, key, mask, training, index, return_mask, backend)
+    w, p, c = checked_array(name, w), one_rate(name, p), finite_size(name, "c", c)
+    rank = len(asked.shape_of_one_key(w.shape))
     units = _axes(name, axis, rank)
-    shared = tuple(a for a in range(rank) if a not in units) if index is None else ()
-    index = fitting_index(name, w.shape, key, index, shared)
-    if any(n > 1 and a not in units for a, n in enumerate(index.noise_shape)):
-        raise ValueError(f"{name}: the index must share all axes but {units}, which number the input units")
-    if not training or (p == 0.0 and mask is None):
-        return _unchanged(w, return_mask)
+    shared = tuple(a for a in range(rank) if a not in units)
+    rule = f"the index must share all axes but {units}, which number the input units"
+    index = asked.index_sharing(w.shape, shared, rule)
+    if not asked.draws(p):
+        return asked.undrawn(unchanged(w))
     sign = np.sign(raw(w))
     sign = np.where(np.isnan(sign), 0, sign).astype(w.dtype, copy=False)  # a NaN must not reach a dropped place
-    return bernoulli_map(
-        name,
-        w + c * p * sign,
-        p,
-        key=key,
-        mask=mask,
-        index=index,
-        scale=inverted_scale(p),
-        fill=0.0 - c * sign,
-        return_mask=return_mask,
-        backend=backend,
-    )
+    return bernoulli_map(asked, w + c * p * sign, p, index, scale=inverted_scale(p), fill=0.0 - c * sign)
 
 
 def fixed_count_dropout(
@@ -115,24 +104,24 @@ def fixed_count_dropout(
     array([8., 8.])
     """
     name = "fixed_count_dropout"
-    x, p, key = checked_array(name, x), one_rate(name, p), checked_key(name, key)
-    index = fitting_index(name, x.shape, key, index, shared)
+    asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x, p = checked_array(name, x), one_rate(name, p)
+    index = asked.index_for(x.shape, shared)
     axes = _group(name, axis, index)
     n = math.prod(index.shape[a] for a in axes)
-    if not training or (p == 0.0 and mask is None):
-        return _unchanged(x, return_mask)
+    if not asked.draws(p):
+        return asked.undrawn(unchanged(x))
     k = round((1 - p) * n)
-    keep = _given_mask(x, p, key, index, mask)
-    if keep is None:
-        machine = backends.get(x.backend if isinstance(x, Tensor) else backend)
-        words = machine.words(required_key(name, key), index, MASK)  # (keys,) + noise_shape
-        keep = _largest(words, tuple(a - len(index.shape) for a in axes), k)
-        full = (len(key), *index.shape) if isinstance(key, tuple) else index.shape
-        keep = np.broadcast_to(keep, full).reshape(x.shape)
-    elif len(index.shape) == len(x.shape):
-        _require_count(name, np.broadcast_to(keep, x.shape), axes, k)
-    scale = n / k if k else 0.0
-    return bernoulli_map(name, x, p, key=None, mask=keep, scale=scale, return_mask=return_mask, backend=backend)
+    foreign = foreign_mask(asked, raw(x), p, draw_at(asked, p, index))
+    if foreign is None:
+        words = asked.backend_of(x).words(asked.needed_key(), index, MASK)  # (keys,) + noise_shape
+        keep = spread(asked, _largest(words, tuple(a - len(index.shape) for a in axes), k), index, x.shape)
+    else:
+        keep = foreign[1]
+        if len(index.shape) == len(x.shape):
+            _require_count(name, np.broadcast_to(keep, x.shape), axes, k)
+    keep = np.broadcast_to(keep, x.shape)
+    return asked.answer(map_given(asked, x, keep, scale=n / k if k else 0.0), keep)
 
 
 def flipout(
@@ -168,33 +157,22 @@ def flipout(
     array([ 5., -3.,  3.,  3.])
     """
     name = "flipout"
+    asked = Asked(name, key, mask, training, index, return_mask, backend)
     x, w, perturbation = (checked_array(name, a) for a in (x, w, perturbation))
-    key = checked_key(name, key)
     if not x.shape or len(w.shape) != 2 or w.shape != perturbation.shape or w.shape[1] != x.shape[-1]:
         raise ValueError(
             f"{name}: needs x (..., I) and two weights (O, I), got shapes {x.shape}, {w.shape} and {perturbation.shape}"
         )
     inputs, outputs = w.shape[1], w.shape[0]
     shape = (*x.shape[:-1], inputs + outputs)
-    index = fitting_index(name, shape, key, index)
-    mean = ops.linear(x, w, 0.0, backend=_of((x, w), backend))
+    index = asked.index_for(shape)
+    mean = ops.linear(x, w, 0.0, backend=backend)
     if not training:
-        return (mean, np.ones(shape, np.bool_)) if return_mask else mean
-    keep = _signs(name, x, shape, index, key, mask, backend)  # (..., I + O)
-    sign = np.where(keep, 1, -1).astype(x.dtype)
-    turned = x * sign[..., :inputs]
-    swing = ops.linear(turned, perturbation, 0.0, backend=_of((turned, perturbation), backend))
-    y = mean + swing * sign[..., inputs:]
-    return (y, keep) if return_mask else y
-
-
-def _signs(name: str, x: Any, shape: tuple[int, ...], index: Index, key: Any, mask: Any, backend: Any) -> Any:
-    """True for +1, of `shape`."""
-    if mask is not None:
-        return np.broadcast_to(streams.checked_mask(mask, shape), shape)
-    keep = keep_array(name, x, 0.5, index, key=key, backend=backend)  # (keys,) + noise_shape
-    full = (len(key), *index.shape) if isinstance(key, tuple) else index.shape
-    return np.broadcast_to(keep, full).reshape(shape)
+        return asked.undrawn(mean, shape=shape)
+    keep = keep_over(asked, x, 0.5, index, shape)
+    sign = np.where(keep, 1, -1).astype(x.dtype)  # (..., I + O)
+    swing = ops.linear(x * sign[..., :inputs], perturbation, 0.0, backend=backend)
+    return asked.answer(mean + swing * sign[..., inputs:], keep)
 
 
 def _largest(words: Any, axes: tuple[int, ...], k: int) -> Any:
@@ -208,15 +186,6 @@ def _largest(words: Any, axes: tuple[int, ...], k: int) -> Any:
     ranks = groups.reshape(*lead, n).astype(np.uint64) << np.uint64(32) | np.arange(n, dtype=np.uint64)  # all differ
     smallest = np.partition(ranks, n - k, axis=-1)[..., n - k, None]
     return np.moveaxis((ranks >= smallest).reshape(groups.shape), ends, axes)
-
-
-def _given_mask(x: Any, p: float, key: Any, index: Index, mask: Any) -> Any:
-    """The mask handed in, or that of the source in force; None where the draw is native."""
-    if mask is not None:
-        return streams.checked_mask(mask, x.shape)
-    draw = Draw(key, index, threshold(p))
-    answer = streams.answered(raw(x), draw, p)
-    return None if answer is None else answer[1]
 
 
 def _require_count(name: str, keep: Any, axes: tuple[int, ...], k: int) -> None:
@@ -246,21 +215,3 @@ def _axes(name: str, axis: Any, rank: int) -> tuple[int, ...]:
     if not given or any(not -rank <= a < rank for a in given) or len({a % rank for a in given}) < len(given):
         raise ValueError(f"{name}: axis {axis} must name different axes of an array with {rank}")
     return tuple(a % rank for a in given)
-
-
-def _constant(name: str, c: Any) -> float:
-    if isinstance(c, (bool, np.bool_)) or not isinstance(c, numbers.Real):
-        raise TypeError(f"{name}: c must be a number, got {c!r}")
-    constant = float(c)
-    if not 0 <= constant < math.inf:
-        raise ValueError(f"{name}: c must be finite and not negative, got {c}")
-    return constant
-
-
-def _unchanged(x: Any, return_mask: bool) -> Any:
-    return (unchanged(x), np.ones(x.shape, np.bool_)) if return_mask else unchanged(x)
-
-
-def _of(arguments: tuple[Any, ...], backend: Any) -> Any:
-    """The backend to name beside these: tensors know their own."""
-    return None if any(isinstance(a, Tensor) for a in arguments) else backend

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from .. import ops, streams
-from ..random import Index, Key, Keys
-from ..tensor import Tensor, raw
-from .bernoulli_map import bernoulli_map
-from .door import checked_array, checked_key, fitting_index, one_rate, unchanged
-from .noise import draw_of, keep_array, normal_array
+from ..random import Index, Keys
+from ..tensor import raw
+from .asked import Asked
+from .bernoulli_map import bernoulli_map, map_given
+from .door import checked_array, finite_size, one_rate, parameter, real_number, unchanged
+from .noise import keep_over, normal_array
 
 __all__ = ["jumpout", "max_dropout", "standout"]
 
@@ -58,6 +59,7 @@ def standout(
     array([0. , 0.5, 0.5, 0.5, 0.5, 1. ])
     """
     name = "standout"
+    asked = Asked(name, key, mask, training, index, return_mask, backend)
     x, a = checked_array(f"{name}, x", x), checked_array(f"{name}, pre_activation", pre_activation)
     if x.shape != a.shape:
         raise ValueError(f"{name}: pre_activation must have the shape of x, {x.shape}, got {a.shape}")
@@ -68,16 +70,13 @@ def standout(
     if np.isnan(raw(logit)).any():
         raise ValueError(f"{name}: alpha * pre_activation + beta is NaN somewhere; a rate cannot be NaN")
     if not training:
-        y = x * ops.sigmoid(logit, backend=_of(logit, backend))
-        return (y, np.ones(x.shape, np.bool_)) if return_mask else y
-    key = checked_key(name, key)
-    index = fitting_index(name, x.shape, key, index, shared)
+        return asked.undrawn(x * ops.sigmoid(logit, backend=backend))
+    index = asked.index_for(x.shape, shared)
     p: Any = 0.5 - 0.5 * np.tanh(0.5 * np.asarray(raw(logit), np.float64))  # like x
     if isinstance(key, tuple) and mask is None:
-        mask, p = _masks_by_key(name, x, p, key, index, backend), 0.5
-    elif mask is None:
-        p = _one_for_shared(name, p, index)
-    return bernoulli_map(name, x, p, key=key, mask=mask, index=index, return_mask=return_mask, backend=backend)
+        keep = _masks_by_key(asked, x, p, index)
+        return asked.answer(map_given(asked, x, keep), keep)
+    return bernoulli_map(asked, x, p if mask is not None else _one_for_shared(name, p, index), index)
 
 
 def max_dropout(
@@ -107,14 +106,13 @@ def max_dropout(
     array([0., 2., 7., 0., 0.])
     """
     name = "max_dropout"
+    asked = Asked(name, key, mask, training, None, return_mask, backend)
     x, p = checked_array(name, x), one_rate(name, p)
-    checked_key(name, key)
-    if not training or (p == 0 and mask is None):
-        return (unchanged(x), np.ones(x.shape, np.bool_)) if return_mask else unchanged(x)
+    if not asked.draws(p):
+        return asked.undrawn(unchanged(x))
     keep = _below_the_top(raw(x), p) if mask is None else streams.checked_mask(mask, x.shape)
     keep = np.broadcast_to(keep, x.shape)
-    y = ops.drop_given(x, 0.0, keep=keep, source=streams.Given(()), backend=_of(x, backend))
-    return (y, keep) if return_mask else y
+    return asked.answer(map_given(asked, x, keep), keep)
 
 
 def jumpout(
@@ -156,19 +154,16 @@ def jumpout(
     True
     """
     name = "jumpout"
+    asked = Asked(name, key, mask, training, index, return_mask, backend)
     x, high, low = checked_array(name, x), one_rate(name, p_max, "p_max"), one_rate(name, p_min, "p_min")
     if low > high:
         raise ValueError(f"{name}: p_min must not exceed p_max = {high}, got {low}")
-    sigma, exponent = (_size(name, n, v) for n, v in (("sigma", sigma), ("exponent", exponent)))
-    key = checked_key(name, key)
-    index = fitting_index(name, x.shape, key, index, shared)
-    if not training or (high == 0 and mask is None):
-        return (unchanged(x), np.ones(x.shape, np.bool_)) if return_mask else unchanged(x)
-    rate = _effective_rate(name, x, low, high, sigma, key, backend)
-    scale = 0.0 if rate == 1.0 else (1 - rate) ** -exponent
-    return bernoulli_map(
-        name, x, rate, key=key, mask=mask, index=index, scale=scale, return_mask=return_mask, backend=backend
-    )
+    sigma, exponent = finite_size(name, "sigma", sigma), finite_size(name, "exponent", exponent)
+    index = asked.index_for(x.shape, shared)
+    if not asked.draws(high):
+        return asked.undrawn(unchanged(x))
+    rate = _effective_rate(asked, x, low, high, sigma)
+    return bernoulli_map(asked, x, rate, index, scale=0.0 if rate == 1.0 else (1 - rate) ** -exponent)
 
 
 def _one_for_shared(operation: str, p: np.ndarray, index: Index) -> np.ndarray:
@@ -182,16 +177,12 @@ def _one_for_shared(operation: str, p: np.ndarray, index: Index) -> np.ndarray:
     return p
 
 
-def _masks_by_key(
-    operation: str, x: Any, p: np.ndarray, key: tuple[Key, ...], index: Index, backend: Any
-) -> np.ndarray:
+def _masks_by_key(asked: Asked, x: Any, p: np.ndarray, index: Index) -> np.ndarray:
     """The masks of several keys one after the other, for each has rates of its own."""
+    assert isinstance(asked.key, tuple)
     each = [
-        np.broadcast_to(
-            keep_array(operation, x, _one_for_shared(operation, part, index), index, key=one, backend=backend),
-            index.shape,
-        )
-        for one, part in zip(key, p.reshape(len(key), *index.shape), strict=True)
+        keep_over(replace(asked, key=one), x, _one_for_shared(asked.operation, part, index), index, index.shape)
+        for one, part in zip(asked.key, p.reshape(len(asked.key), *index.shape), strict=True)
     ]
     return np.stack(each).reshape(x.shape)
 
@@ -206,44 +197,19 @@ def _below_the_top(x: np.ndarray, p: float) -> np.ndarray:
     return x / 2 - low / 2 <= (1 - p) * half
 
 
-def _effective_rate(operation: str, x: Any, low: float, high: float, sigma: float, key: Any, backend: Any) -> float:
+def _effective_rate(asked: Asked, x: Any, low: float, high: float, sigma: float) -> float:
     """The rate of the mask: that of active units, divided by their share."""
     p = low
     if sigma > 0 and low < high:
-        first = key[0] if isinstance(key, tuple) else key
-        like = np.empty(0, np.float64)
-        backend = x.backend if isinstance(x, Tensor) else backend
-        e = normal_array(operation, like, Index.whole(1), key=draw_of(first, 1), backend=backend)
+        one = replace(asked, key=asked.key[0]) if isinstance(asked.key, tuple) else asked
+        e = normal_array(one.another(1), x, Index.whole(1), np.float64)
         p = min(low + sigma * abs(float(e[0])), high)
     active = int((raw(x) > 0).sum())
     return min(p * math.prod(x.shape) / active, 1.0) if active else 0.0
 
 
-def _coefficient(operation: str, name: str, value: Any, like: Any) -> Any:
-    """A number, or an array or tensor that broadcasts to `like`, in its dtype."""
-    if not hasattr(value, "shape"):
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            raise TypeError(f"{operation}: {name} must be a number, an array or a tensor, got {value!r}")
-        return float(value)
-    if raw(value).dtype.kind != "f":
-        raise TypeError(f"{operation}: {name} must be floating-point, got dtype {raw(value).dtype}")
-    fits = len(value.shape) <= len(like.shape) and all(
-        n in (1, m) for n, m in zip(value.shape[::-1], like.shape[::-1], strict=False)
-    )
-    if not fits:
-        raise ValueError(f"{operation}: {name} of shape {value.shape} does not broadcast to shape {like.shape}")
-    return value if value.dtype == like.dtype else ops.astype(value, dtype=like.dtype)
-
-
-def _size(operation: str, name: str, value: Any) -> float:
-    """A finite number that is not negative."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{operation}: {name} must be a number, got {value!r}")
-    if not 0 <= float(value) < math.inf:
-        raise ValueError(f"{operation}: {name} must be finite and not negative, got {value}")
-    return float(value)
-
-
-def _of(x: Any, backend: Any) -> Any:
-    """The backend to name beside x: a tensor knows its own."""
-    return None if isinstance(x, Tensor) else backend
+def _coefficient(operation: str, name: str, value: Any, x: Any) -> Any:
+    """A number, or an array or tensor that broadcasts to x, in its dtype."""
+    if hasattr(value, "shape"):
+        return parameter(operation, name, value, x.dtype, x.shape)
+    return real_number(operation, name, value, "a number, an array or a tensor")

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import operator
 from typing import Any
 
 import numpy as np
 
-from ..random import Index, Key, Keys
+from .. import ops
+from ..random import Key, Keys
 from ..tensor import Tensor, raw
+
+Shape = tuple[int, ...]
 
 
 def checked_rate(operation: str, p: Any, name: str = "p") -> Any:
     """A drop probability: a float, or an array of them. Raises TypeError or ValueError."""
     if type(p) is float and 0.0 <= p <= 1.0:
         return p
+    if isinstance(p, Tensor):
+        raise TypeError(
+            f"{operation}: {name} must be a number in [0, 1], got a Tensor; a hard mask has no gradient by its rate, "
+            f"and that of its scale is biased: learn a rate with concrete_dropout, estimate its gradient with "
+            f"estimators.score_function_gradient or estimators.arm_gradient, or give float({name})"
+        )
     if isinstance(p, (bool, np.bool_)) or not (isinstance(p, numbers.Real) or _is_float_array(p)):
         raise TypeError(f"{operation}: {name} must be a number in [0, 1], got {p!r}; it is the probability of dropping")
     value: Any = p.astype(np.float64) if _is_float_array(p) and p.ndim else float(p)
@@ -40,6 +50,60 @@ def whole_number(operation: str, name: str, value: Any, least: int) -> int:
     if number < least:
         raise ValueError(f"{operation}: {name} must be {least} or more, got {number}")
     return number
+
+
+def real_number(operation: str, name: str, value: Any, wanted: str = "a number") -> float:
+    """A number. Raises TypeError."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{operation}: {name} must be {wanted}, got {value!r}")
+    return float(value)
+
+
+def not_negative(operation: str, name: str, value: Any) -> float:
+    """A number of 0 or more, perhaps infinite. Raises TypeError, ValueError."""
+    number = real_number(operation, name, value)
+    if not number >= 0:
+        raise ValueError(f"{operation}: {name} must not be negative or NaN, got {value}")
+    return number
+
+
+def finite_size(operation: str, name: str, value: Any) -> float:
+    """A finite number of 0 or more. Raises TypeError, ValueError."""
+    number = real_number(operation, name, value)
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{operation}: {name} must be finite and not negative, got {value}")
+    return number
+
+
+def counted(operation: str, name: str, value: Any, least: int) -> int:
+    """A number of things, `least` or more. Raises ValueError, for what is no whole number too."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{operation}: {name} must be a whole number, {least} or more, got {value!r}")
+    return int(value)
+
+
+def parameter(operation: str, name: str, value: Any, dtype: Any, shape: Shape, target: str = "shape") -> Any:
+    """An array or tensor that broadcasts to `shape`, in that dtype. Raises TypeError, ValueError."""
+    if raw(value).dtype.kind != "f":
+        raise TypeError(f"{operation}: {name} must be floating-point, got dtype {raw(value).dtype}")
+    if not broadcasts(value.shape, shape):
+        raise ValueError(f"{operation}: {name} of shape {value.shape} does not broadcast to {target} {shape}")
+    return value if value.dtype == dtype else ops.astype(value, dtype=dtype)
+
+
+def learned_parameter(operation: str, name: str, value: Any, dtype: Any, shape: Shape) -> Any:
+    """A learned number, array or tensor, finite, that broadcasts to `shape`, as an array or tensor of that dtype."""
+    if not hasattr(value, "dtype"):
+        value = np.asarray(real_number(operation, name, value), dtype)
+    value = parameter(operation, name, value, dtype, shape)
+    if not np.isfinite(raw(value)).all():
+        raise ValueError(f"{operation}: {name} must be finite; somewhere it is not")
+    return value
+
+
+def broadcasts(small: Shape, shape: Shape) -> bool:
+    """Whether an array of shape `small` broadcasts to `shape`."""
+    return len(small) <= len(shape) and all(m in (1, n) for m, n in zip(small[::-1], shape[::-1], strict=False))
 
 
 def unchanged(x: Any) -> Any:
@@ -69,6 +133,42 @@ def checked_array(operation: str, x: Any) -> Any:
     return x
 
 
+def checked_alike(operation: str, **arrays: Any) -> list[Any]:
+    """Floating-point arrays of one shape and dtype. Raises TypeError, ValueError."""
+    checked = checked_same_dtype(operation, **arrays)
+    for name, a in zip(arrays, checked, strict=True):
+        if a.shape != checked[0].shape:
+            raise ValueError(
+                f"{operation}: {name} must have the shape of {next(iter(arrays))}, {checked[0].shape}, got {a.shape}; "
+                f"nothing is broadcast here"
+            )
+    return checked
+
+
+def checked_same_dtype(operation: str, **arrays: Any) -> list[Any]:
+    """Floating-point arrays of one dtype. Raises TypeError."""
+    checked = [checked_array(f"{operation}, {name}", a) for name, a in arrays.items()]
+    for name, a in zip(arrays, checked, strict=True):
+        if a.dtype != checked[0].dtype:
+            raise TypeError(
+                f"{operation}: {name} must have the dtype of {next(iter(arrays))}, {checked[0].dtype}, got {a.dtype}; "
+                f"convert one with .astype"
+            )
+    return checked
+
+
+def checked_ids(operation: str, ids: Any, count: int | None = None, name: str = "ids") -> Any:
+    """An array of whole numbers, in [0, count) where a count is given. Raises TypeError, ValueError."""
+    ids = np.asarray(raw(ids))
+    if ids.size == 0 and ids.dtype.kind == "f":
+        ids = ids.astype(np.int64)  # an empty list
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"{operation}: {name} must be whole numbers, got dtype {ids.dtype}")
+    if count is not None and ids.size and not 0 <= ids.min() <= ids.max() < count:
+        raise ValueError(f"{operation}: {name} must lie in [0, {count}), got {ids.min()} to {ids.max()}")
+    return ids
+
+
 def checked_key(operation: str, key: Any) -> Keys | None:
     """A key, or a tuple of one or more keys, or None. Raises TypeError."""
     if key is None or isinstance(key, Key) or (isinstance(key, tuple) and key and all(isinstance(k, Key) for k in key)):
@@ -76,31 +176,3 @@ def checked_key(operation: str, key: Any) -> Keys | None:
     raise TypeError(
         f"{operation}: key must be a Key, or a tuple of Keys for a leading axis, got {key!r}; write Key(seed)"
     )
-
-
-def fitting_index(
-    operation: str, shape: tuple[int, ...], key: Keys | None, index: Index | None, shared: Any = ()
-) -> Index:
-    """The index that was given, if it fits an array of `shape`, or the whole of that shape.
-
-    A tuple of K keys enumerates a leading axis of size K, which may be merged with the axis after it.
-    Raises: TypeError for something that is no Index; ValueError where it does not fit, or stands beside `shared`.
-    """
-    keys = len(key) if isinstance(key, tuple) else None
-    if index is None:
-        if keys is not None and (not shape or shape[0] != keys):
-            raise ValueError(f"{operation}: {keys} keys need a leading axis of size {keys}, got x of shape {shape}")
-        return Index.whole(shape if keys is None else shape[1:], shared)
-    if not isinstance(index, Index):
-        raise TypeError(f"{operation}: index must be an Index, got {index!r}; write Index.whole(shape)")
-    if shared != ():
-        raise ValueError(
-            f"{operation}: give either index or shared; an index knows its shared axes: Index.whole(shape, shared)"
-        )
-    part = index.shape
-    fits = {part} if keys is None else {(keys, *part), (keys * part[0], *part[1:]) if part else (keys,)}
-    if shape not in fits:
-        raise ValueError(
-            f"{operation}: an index of shape {part} with {keys or 1} key(s) does not fit x of shape {shape}"
-        )
-    return index

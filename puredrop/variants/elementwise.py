@@ -9,9 +9,9 @@ import numpy as np
 
 from .. import backends
 from ..random import Index, Keys, threshold
-from ..tensor import Tensor
-from .bernoulli_map import bernoulli_map, inverted_scale
-from .door import checked_array, checked_key, checked_rate, fitting_index
+from .asked import Asked
+from .bernoulli_map import bernoulli_map, inverted_scale, map_given
+from .door import checked_array, checked_key, checked_rate
 
 __all__ = ["classic_dropout", "dropout", "keep_mask"]
 
@@ -82,19 +82,12 @@ def dropout(
     >>> dropout(x, p=0.5, key=Key(seed=7), shared=0)[:, 2]     # one draw for both rows
     array([2., 2.], dtype=float32)
     """
-    x, p, key = checked_array("dropout", x), checked_rate("dropout", p), checked_key("dropout", key)
-    index = fitting_index("dropout", x.shape, key, index, shared)
+    asked = Asked("dropout", key, mask, training, index, return_mask, backend)
+    x, p = checked_array("dropout", x), checked_rate("dropout", p)
     if scale_rounding not in ("float32", "dtype"):
         raise ValueError(f"dropout: scale_rounding must be 'float32' or 'dtype', got {scale_rounding!r}")
-    if not training or (isinstance(p, float) and p == 0.0 and mask is None):
-        y = x if isinstance(x, Tensor) else x.copy()
-        return (y, np.ones(x.shape, np.bool_)) if return_mask else y
-    scale = inverted_scale(p)
-    if scale_rounding == "dtype":
-        scale = x.dtype.type(scale)
-    return bernoulli_map(
-        "dropout", x, p, key=key, mask=mask, index=index, scale=scale, return_mask=return_mask, backend=backend
-    )
+    scale = inverted_scale(p) if scale_rounding == "float32" else x.dtype.type(inverted_scale(p))
+    return bernoulli_map(asked, x, p, asked.index_for(x.shape, shared), scale=scale)
 
 
 def classic_dropout(
@@ -131,14 +124,10 @@ def classic_dropout(
     >>> classic_dropout(x, p=0.5, training=False)[0]
     array([0.5, 0.5, 0.5, 0.5, 0.5, 0.5], dtype=float32)
     """
-    name = "classic_dropout"
-    x, p, key = checked_array(name, x), checked_rate(name, p), checked_key(name, key)
-    index = fitting_index(name, x.shape, key, index, shared)
-    if isinstance(p, float) and p == 0.0 and (mask is None or not training):
-        y = x if isinstance(x, Tensor) else x.copy()
-        return (y, np.ones(x.shape, np.bool_)) if return_mask else y
-    if training:
-        return bernoulli_map(name, x, p, key=key, mask=mask, index=index, return_mask=return_mask, backend=backend)
+    asked = Asked("classic_dropout", key, mask, training, index, return_mask, backend)
+    x, p = checked_array("classic_dropout", x), checked_rate("classic_dropout", p)
+    index = asked.index_for(x.shape, shared)
+    if training or (isinstance(p, float) and p == 0.0):
+        return bernoulli_map(asked, x, p, index)
     certain = np.broadcast_to(np.asarray(p) < 1.0, x.shape)  # where p = 1: selected, for 0 * NaN is no zero
-    y = bernoulli_map(name, x, p, key=None, mask=certain, scale=1.0 - p, backend=backend)
-    return (y, np.ones(x.shape, np.bool_)) if return_mask else y
+    return asked.undrawn(map_given(asked, x, certain, scale=1.0 - p))

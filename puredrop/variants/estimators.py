@@ -11,9 +11,10 @@ import numpy as np
 from .. import ops
 from ..random import Index, Key
 from ..tensor import raw
+from .asked import Asked
 from .door import checked_array, one_rate
-from .noise import draw_of, keep_array, uniform_array
-from .special import exp_of_square, normal_cdf
+from .noise import keep_over, uniform_array
+from .special import exp_of_square
 
 __all__ = [
     "arm_gradient",
@@ -46,7 +47,7 @@ def score_function_gradient(
     """
     name = "score_function_gradient"
     p = _probability(name, logit_p)
-    keep = np.broadcast_to(keep_array(name, p, p, Index.whole(p.shape), key=key, mask=mask), p.shape)
+    keep = keep_over(Asked(name, key, mask), p, p, Index.whole(p.shape), p.shape)
     return (_number_of(name, loss(keep)) - baseline) * (~keep - p)
 
 
@@ -73,7 +74,7 @@ def arm_gradient(
     if isinstance(samples, bool) or not hasattr(samples, "__index__") or samples < 1:
         raise ValueError(f"{name}: samples must be a whole number of at least 1, got {samples!r}")
     count = samples if noise is None else len(noise)
-    u = uniform_array(name, p, Index.whole((count, *p.shape)), key=draw_of(key, 0), mask=noise)  # (samples, ...)
+    u = uniform_array(Asked(name, key, noise), p, Index.whole((count, *p.shape)))  # (samples, ...)
     differences = [_number_of(name, loss(one <= 1 - p)) - _number_of(name, loss(one > p)) for one in u]
     return np.mean([d * (one - 0.5) for d, one in zip(differences, u, strict=True)], axis=0)
 
@@ -168,7 +169,7 @@ def gaussian_relu_moments(mean: Any, variance: Any) -> tuple[Any, Any]:
     positive = raw(variance) > 0  # the root has no gradient at 0
     s = ops.sqrt(ops.where(positive, variance, 1.0))
     r = mean / s
-    below, above = normal_cdf(r), normal_cdf(-r)  # F, 1 - F, both exact in the tails
+    below, above = ops.normal_cdf(r), ops.normal_cdf(-r)  # F, 1 - F, both exact in the tails
     density = exp_of_square(r) * (1 / math.sqrt(2 * math.pi))
     e = mean * below + s * density
     v = s * s * (below + r * r * below * above + r * density * (above - below) - density * density)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,8 +11,9 @@ import numpy as np
 from .. import ops
 from ..random import Index, Keys
 from ..tensor import Tensor, raw
-from .door import checked_array, checked_key, fitting_index, one_rate, unchanged
-from .noise import normal_array, uniform_array
+from .asked import Asked
+from .door import checked_array, not_negative, one_rate, parameter, unchanged
+from .noise import normal_array, real_for, uniform_array
 
 __all__ = ["continuous_dropout", "gaussian_dropout", "gaussian_noise", "information_dropout"]
 
@@ -47,13 +47,12 @@ def gaussian_dropout(
     >>> abs(y.mean() - 1) < 0.02 and abs(y.var() - 0.25) < 0.02
     np.True_
     """
+    asked = Asked("gaussian_dropout", key, mask, training, index, return_mask, backend)
     x, p = checked_array("gaussian_dropout", x), _finite_rate("gaussian_dropout", p)
-    key = checked_key("gaussian_dropout", key)
     if not training or p == 0:
-        return _unchanged(x, return_mask)
-    e = _noise("gaussian_dropout", normal_array, x, key, index, shared, mask, backend)
-    y = x * (1 + (p / (1 - p)) ** 0.5 * e)
-    return (y, e) if return_mask else y
+        return asked.undrawn(unchanged(x), x.dtype.type(0))
+    e = real_for(asked, normal_array, x, asked.index_for(x.shape, shared), x.shape)
+    return asked.answer(x * (1 + (p / (1 - p)) ** 0.5 * e), e)
 
 
 def continuous_dropout(
@@ -90,16 +89,16 @@ def continuous_dropout(
     True
     """
     name = "continuous_dropout"
-    x, p, key = checked_array(name, x), _finite_rate(name, p), checked_key(name, key)
+    asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x, p = checked_array(name, x), _finite_rate(name, p)
     if distribution not in ("uniform", "normal"):
         raise ValueError(f"{name}: distribution must be 'uniform' or 'normal', got {distribution!r}")
+    uniform = distribution == "uniform"
     if not training or p == 0:
-        return _unchanged(x, return_mask, 0.5 if distribution == "uniform" else 0.0)
-    draw = uniform_array if distribution == "uniform" else normal_array
-    noise = _noise(name, draw, x, key, index, shared, mask, backend)
-    centred = math.sqrt(3) * (2 * noise - 1) if distribution == "uniform" else noise  # mean 0, variance 1
-    y = x * (1 + (p / (1 - p)) ** 0.5 * centred)
-    return (y, noise) if return_mask else y
+        return asked.undrawn(unchanged(x), x.dtype.type(0.5 if uniform else 0))
+    noise = real_for(asked, uniform_array if uniform else normal_array, x, asked.index_for(x.shape, shared), x.shape)
+    centred = math.sqrt(3) * (2 * noise - 1) if uniform else noise  # mean 0, variance 1
+    return asked.answer(x * (1 + (p / (1 - p)) ** 0.5 * centred), noise)
 
 
 def gaussian_noise(
@@ -132,13 +131,13 @@ def gaussian_noise(
     >>> abs(y.mean() - 5) < 0.1 and abs(y.std() - 3) < 0.1
     np.True_
     """
-    x, key = checked_array("gaussian_noise", x), checked_key("gaussian_noise", key)
+    asked = Asked("gaussian_noise", key, mask, training, index, return_mask, backend)
+    x = checked_array("gaussian_noise", x)
     sigma = _level("gaussian_noise", "sigma", sigma, x)
     if not training or (isinstance(sigma, float) and sigma == 0.0):
-        return _unchanged(x, return_mask)
-    e = _noise("gaussian_noise", normal_array, x, key, index, shared, mask, backend)
-    y = x + sigma * e
-    return (y, e) if return_mask else y
+        return asked.undrawn(unchanged(x), x.dtype.type(0))
+    e = real_for(asked, normal_array, x, asked.index_for(x.shape, shared), x.shape)
+    return asked.answer(x + sigma * e, e)
 
 
 def information_dropout(
@@ -176,33 +175,15 @@ def information_dropout(
     np.True_
     """
     name = "information_dropout"
-    x, key, high = checked_array(name, x), checked_key(name, key), _number(name, "max_alpha", max_alpha)
+    asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x, high = checked_array(name, x), not_negative(name, "max_alpha", max_alpha)
     alpha = _level(name, "alpha", alpha, x)
-    alpha = min(alpha, high) if isinstance(alpha, float) else ops.clip(alpha, high=high, backend=_of(alpha, backend))
+    alpha = min(alpha, high) if isinstance(alpha, float) else ops.clip(alpha, high=high, backend=backend)
     if not training or (isinstance(alpha, float) and alpha == 0.0):
-        return _unchanged(x, return_mask)
-    e = _noise(name, normal_array, x, key, index, shared, mask, backend)
+        return asked.undrawn(unchanged(x), x.dtype.type(0))
+    e = real_for(asked, normal_array, x, asked.index_for(x.shape, shared), x.shape)
     exponent = alpha * e - alpha * alpha * 0.5 if mean_one else alpha * e
-    y = x * ops.exp(exponent, backend=_of(exponent, backend))
-    return (y, e) if return_mask else y
-
-
-def _unchanged(x: Any, return_mask: bool, noise: float = 0.0) -> Any:
-    """x itself (an array: a copy), beside the noise that changes nothing."""
-    return (unchanged(x), np.full(x.shape, noise, x.dtype)) if return_mask else unchanged(x)
-
-
-def _noise(
-    operation: str, draw: Callable[..., Any], x: Any, key: Any, index: Any, shared: Any, mask: Any, backend: Any
-) -> Any:
-    """Noise that broadcasts to x: of `index.noise_shape`, or in the shape of x for several keys."""
-    index = fitting_index(operation, x.shape, key, index, shared)
-    if not isinstance(key, tuple):
-        return draw(operation, x, index, key=key, mask=mask, backend=backend)
-    if mask is not None:
-        return draw(operation, x, Index.whole(x.shape), key=None, mask=mask, backend=backend)
-    e = draw(operation, x, index, key=key, backend=backend)  # (keys,) + noise_shape
-    return np.broadcast_to(e, (len(key), *index.shape)).reshape(x.shape)
+    return asked.answer(x * ops.exp(exponent, backend=backend), e)
 
 
 def _finite_rate(operation: str, p: Any) -> float:
@@ -213,35 +194,15 @@ def _finite_rate(operation: str, p: Any) -> float:
     return p
 
 
-def _number(operation: str, name: str, value: Any) -> float:
-    """A number that is not negative."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{operation}: {name} must be a number, got {value!r}")
-    number = float(value)
-    if not number >= 0:
-        raise ValueError(f"{operation}: {name} must not be negative or NaN, got {value}")
-    return number
-
-
 def _level(operation: str, name: str, value: Any, x: Any) -> Any:
     """The size of a noise: a number, or an array or tensor that broadcasts to x, in the dtype of x."""
     if not hasattr(value, "shape") or (not value.shape and not isinstance(value, Tensor)):
-        value = _number(operation, name, value.item() if hasattr(value, "item") else value)
-    elif raw(value).dtype.kind != "f":
-        raise TypeError(f"{operation}: {name} must be floating-point, got dtype {raw(value).dtype}")
-    numbers_of = np.asarray(raw(value))
-    if not (np.isfinite(numbers_of).all() and (numbers_of >= 0).all()):
+        value = not_negative(operation, name, value.item() if hasattr(value, "item") else value)
+    else:
+        value = parameter(operation, name, value, x.dtype, x.shape, "x of shape")
+    sizes = np.asarray(raw(value))
+    if not (np.isfinite(sizes).all() and (sizes >= 0).all()):
         raise ValueError(
-            f"{operation}: {name} must be finite and not negative, got values from {numbers_of.min()} to "
-            f"{numbers_of.max()}"
+            f"{operation}: {name} must be finite and not negative, got values from {sizes.min()} to {sizes.max()}"
         )
-    if len(numbers_of.shape) > len(x.shape) or any(
-        n not in (1, m) for n, m in zip(numbers_of.shape[::-1], x.shape[::-1], strict=False)
-    ):
-        raise ValueError(f"{operation}: {name} of shape {numbers_of.shape} does not broadcast to x of shape {x.shape}")
-    return value if isinstance(value, float) or value.dtype == x.dtype else ops.astype(value, dtype=x.dtype)
-
-
-def _of(x: Any, backend: Any) -> Any:
-    """The backend to name beside x: a tensor knows its own."""
-    return None if isinstance(x, Tensor) else backend
+    return value

@@ -13,9 +13,11 @@ import numpy as np
 from .. import ops
 from ..random import Index, Keys
 from ..streams import checked_mask
+from ..tensor import Tensor
+from .asked import Asked
 from .bernoulli_map import bernoulli_map, inverted_scale
-from .door import checked_array, checked_key, fitting_index, one_rate, unchanged
-from .noise import draw_of, keep_array, required_key, uniform_array
+from .door import checked_array, counted, one_rate
+from .noise import keep_array, keep_over, uniform_array
 
 __all__ = ["drop_edge", "drop_message", "drop_node", "drop_node_features", "drop_path_edges"]
 
@@ -51,21 +53,17 @@ def drop_edge(
     >>> kept.tolist(), mask.astype(int).tolist()
     ([[1, 2, 2], [2, 1, 2]], [0, 0, 1, 1, 1])
     """
-    name = "drop_edge"
-    edges, p, key = _checked_edges(name, edge_index, num_nodes), one_rate(name, p), _one_key(name, key)
-    index = Index.whole(edges.shape[1])
-    if undirected:
-        first, pair = _pairs(edges)  # (P,), (E,)
-        index = index[first]
-    if not training or (p == 0 and mask is None):
-        keep = np.ones(edges.shape[1], np.bool_)
-    elif mask is not None:
-        keep = np.broadcast_to(checked_mask(mask, edges.shape[1:]), edges.shape[1:])
-        if undirected and not np.array_equal(keep, keep[first][pair]):
-            raise ValueError(f"{name}: the mask parts an undirected pair: it keeps one direction and drops the other")
-    else:
-        keep = keep_array(name, edges, p, index, key=key, backend=backend)
-        keep = keep[pair] if undirected else keep
+    asked = Asked("drop_edge", key, mask, training, backend=backend)
+    edges, p = _checked_edges(asked, edge_index, num_nodes), one_rate("drop_edge", p)
+    keep = _all_of(asked, edges.shape[1])
+    if asked.draws(p):
+        index, first = Index.whole(keep.shape), slice(None)
+        if undirected:
+            first = _first_of_pair(asked, edges)
+            index = index[_on_host(asked, first)]
+        keep = keep_over(asked, edges, p, index, keep.shape)
+        if not (keep == keep[first]).all():
+            raise ValueError("drop_edge: the mask parts an undirected pair: it keeps one direction and drops the other")
     return edges[:, keep], keep
 
 
@@ -96,12 +94,11 @@ def drop_node(
     >>> kept.tolist(), node_mask.astype(int).tolist()
     ([[1, 2, 3], [2, 3, 4]], [0, 1, 1, 1, 1, 0])
     """
-    name = "drop_node"
-    edges, p, key = _checked_edges(name, edge_index, num_nodes), one_rate(name, p), _one_key(name, key)
-    nodes = np.ones(num_nodes, np.bool_)
-    if training and (p > 0 or mask is not None):
-        nodes = keep_array(name, edges, p, Index.whole(num_nodes), key=key, mask=mask, backend=backend)
-        nodes = np.broadcast_to(nodes, num_nodes)
+    asked = Asked("drop_node", key, mask, training, backend=backend)
+    edges, p = _checked_edges(asked, edge_index, num_nodes), one_rate("drop_node", p)
+    nodes = _all_of(asked, num_nodes)
+    if asked.draws(p):
+        nodes = keep_over(asked, edges, p, Index.whole(num_nodes), nodes.shape)
     keep = nodes[edges[0]] & nodes[edges[1]]  # (E,)
     return edges[:, keep], keep, nodes
 
@@ -137,20 +134,13 @@ def drop_node_features(
            [2., 2.]], dtype=float32)
     """
     name = "drop_node_features"
-    x, p, key = checked_array(name, x), one_rate(name, p), checked_key(name, key)
-    nodes = x.shape[1:] if isinstance(key, tuple) and index is None else x.shape
-    if not nodes:
+    asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x, p = checked_array(name, x), one_rate(name, p)
+    rank = len(asked.shape_of_one_key(x.shape))
+    if rank < 1:
         raise ValueError(f"{name}: x must be (N, ...), a row for each node, got shape {x.shape}")
-    if index is None:
-        index = fitting_index(name, x.shape, key, None, tuple(range(1, len(nodes))))
-    elif any(n != 1 for n in fitting_index(name, x.shape, key, index).noise_shape[1:]):
-        raise ValueError(f"{name}: an index must share all axes but the nodes': Index.whole(shape, shared=...)")
-    if not training or (p == 0 and mask is None):
-        return (unchanged(x), np.ones(x.shape, np.bool_)) if return_mask else unchanged(x)
-    scale = inverted_scale(p)
-    return bernoulli_map(
-        name, x, p, key=key, mask=mask, index=index, scale=scale, return_mask=return_mask, backend=backend
-    )
+    index = asked.index_sharing(x.shape, range(1, rank), "an index must share all axes but the nodes'")
+    return bernoulli_map(asked, x, p, index, scale=inverted_scale(p))
 
 
 def drop_path_edges(
@@ -186,30 +176,32 @@ def drop_path_edges(
     array([0, 1, 1, 1, 1, 0])
     """
     name = "drop_path_edges"
-    edges, p, key = _checked_edges(name, edge_index, num_nodes), one_rate(name, p), _one_key(name, key)
-    for what, count in (("walk_length", walk_length), ("walks_per_node", walks_per_node)):
-        _require_count(name, what, count, 1)
-    keep = np.ones(edges.shape[1], np.bool_)
+    asked = Asked(name, key, mask, training, backend=backend)
+    edges, p = _checked_edges(asked, edge_index, num_nodes), one_rate(name, p)
+    steps = counted(name, "walk_length", walk_length, 1)
+    walks = counted(name, "walks_per_node", walks_per_node, 1)
+    keep = _all_of(asked, edges.shape[1])
     if training and mask is not None:
         keep = np.broadcast_to(checked_mask(mask, keep.shape), keep.shape)
-    elif training and p > 0:
-        roots = np.flatnonzero(~keep_array(name, edges, p, Index.whole(num_nodes), key=key, backend=backend))  # (R,)
-        places = Index.whole((num_nodes, walks_per_node, walk_length))[roots]
-        u = uniform_array(name, np.empty(0), places, key=draw_of(required_key(name, key), 1), backend=backend)
-        keep[_walked(edges, num_nodes, roots, u)] = False
+    elif asked.draws(p):
+        nodes = keep_array(asked, edges, p, Index.whole(num_nodes))  # (num_nodes,)
+        roots = (~nodes).nonzero()[0]  # (R,)
+        places = Index.whole((num_nodes, walks, steps))[_on_host(asked, roots)]
+        u = uniform_array(asked.another(1), edges, places, np.float64)  # (R, walks, steps)
+        keep[_walked(asked, edges, num_nodes, roots, u)] = False
         if undirected:
-            first, pair = _pairs(edges)
-            gone = np.zeros(len(first), np.bool_)
-            gone[pair[~keep]] = True
-            keep = ~gone[pair]
+            first, whole = _first_of_pair(asked, edges), _all_of(asked, edges.shape[1])
+            whole[first[~keep]] = False
+            keep = whole[first]
     return edges[:, keep], keep
 
 
-def _walked(edges: Any, num_nodes: int, roots: Any, u: Any) -> Any:
+def _walked(asked: Asked, edges: Any, num_nodes: int, roots: Any, u: Any) -> Any:
     """The numbers of the edges that walks from `roots` take. Shapes: roots (R,), u (R, walks, steps)."""
-    leaving = np.argsort(edges[0], kind="stable")  # edges by their source: those of node v are one run
-    starts = np.searchsorted(edges[0][leaving], np.arange(num_nodes + 1))  # (num_nodes + 1,)
-    at = np.repeat(roots, u.shape[1])  # (walks in all,)
+    xp = asked.backend_of(edges).xp
+    leaving = xp.argsort(edges[0], kind="stable")  # edges by their source: those of node v are one run
+    starts = xp.searchsorted(edges[0][leaving], xp.arange(num_nodes + 1))  # (num_nodes + 1,)
+    at = xp.repeat(roots, u.shape[1])  # (walks in all,)
     u = u.reshape(-1, u.shape[2])
     taken = []
     for step in range(u.shape[1]):
@@ -217,7 +209,7 @@ def _walked(edges: Any, num_nodes: int, roots: Any, u: Any) -> Any:
         at, u, degree = at[degree > 0], u[degree > 0], degree[degree > 0]
         taken.append(leaving[starts[at] + (u[:, step] * degree).astype(np.int64)])
         at = edges[1][taken[-1]]
-    return np.concatenate(taken)
+    return xp.concatenate(taken)
 
 
 def drop_message(
@@ -252,23 +244,23 @@ def drop_message(
            [ 8., 10.,  0.]])
     """
     name = "drop_message"
-    x, p, key = checked_array(name, x), one_rate(name, p), _one_key(name, key)
+    asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x, p = checked_array(name, x), one_rate(name, p)
     if not x.shape:
         raise ValueError(f"{name}: x must be (N, ...), a row for each node, got a number")
-    edges = _checked_edges(name, edge_index, x.shape[0])
+    edges = _checked_edges(asked, edge_index, x.shape[0])
     messages = ops.take(x, index=edges[0], backend=backend)  # (E, ...)
-    index = fitting_index(name, messages.shape, key, index)
-    if not training or (p == 0 and mask is None):
-        return (messages, np.ones(messages.shape, np.bool_)) if return_mask else messages
-    scale = inverted_scale(p)
-    return bernoulli_map(
-        name, messages, p, key=key, mask=mask, index=index, scale=scale, return_mask=return_mask, backend=backend
-    )
+    return bernoulli_map(asked, messages, p, asked.index_for(messages.shape), scale=inverted_scale(p))
 
 
-def _checked_edges(name: str, edge_index: Any, num_nodes: Any) -> Any:
-    """An edge list with all its nodes in range; an empty list of no type becomes whole numbers."""
-    edges = np.asarray(edge_index)
+def _checked_edges(asked: Asked, edge_index: Any, num_nodes: Any) -> Any:
+    """An edge list with all its nodes in range, for one key; an empty list of no type becomes whole numbers."""
+    name = asked.operation
+    if isinstance(asked.key, tuple):
+        raise TypeError(
+            f"{name}: an edge list has no leading axis, so it takes one key and not a tuple; loop over them"
+        )
+    edges = asked.backend_of(edge_index).xp.asarray(edge_index)
     if edges.size == 0 and not hasattr(edge_index, "dtype"):
         edges = edges.astype(np.int64)
     if edges.dtype.kind not in "iu":
@@ -276,7 +268,7 @@ def _checked_edges(name: str, edge_index: Any, num_nodes: Any) -> Any:
     if edges.ndim != 2 or edges.shape[0] != 2:
         raise ValueError(f"{name}: edge_index must be (2, E), sources and targets, got shape {edges.shape}")
     if num_nodes is not None:
-        _require_count(name, "num_nodes", num_nodes, 0)
+        counted(name, "num_nodes", num_nodes, 0)
     low, high = (int(edges.min()), int(edges.max())) if edges.size else (0, -1)
     if low < 0 or (num_nodes is not None and high >= num_nodes):
         limit = "" if num_nodes is None else f" and below num_nodes = {num_nodes}"
@@ -284,24 +276,18 @@ def _checked_edges(name: str, edge_index: Any, num_nodes: Any) -> Any:
     return edges
 
 
-def _require_count(name: str, what: str, count: Any, least: int) -> None:
-    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < least:
-        raise ValueError(f"{name}: {what} must be a whole number, {least} or more, got {count!r}")
+def _all_of(asked: Asked, count: int) -> Any:
+    """A mask that keeps all."""
+    return asked.backend_of(None).xp.ones(count, np.bool_)
 
 
-def _one_key(name: str, key: Keys | None) -> Keys | None:
-    if isinstance(checked_key(name, key), tuple):
-        raise TypeError(
-            f"{name}: an edge list has no leading axis, so it takes one key and not a tuple; loop over them"
-        )
-    return key
+def _on_host(asked: Asked, numbers: Any) -> np.ndarray:
+    """Whole numbers for an index, which is kept on the host whatever the backend."""
+    return Tensor(numbers, asked.backend_of(None)).numpy()
 
 
-def _pairs(edges: Any) -> tuple[Any, Any]:
-    """The number of the first edge of each undirected pair, in order (P,); and which pair each edge is of (E,)."""
-    ends = np.sort(edges, axis=0)  # (2, E)
-    _, first, pair = np.unique(ends, axis=1, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return first[order], rank[pair.reshape(-1)]
+def _first_of_pair(asked: Asked, edges: Any) -> Any:
+    """For each edge the number of the first edge between the same two nodes. (E,)"""
+    xp = asked.backend_of(edges).xp
+    _, first, pair = xp.unique(xp.sort(edges, axis=0), axis=1, return_index=True, return_inverse=True)
+    return first[pair.reshape(-1)]

@@ -1,4 +1,4 @@
-"""Gates that learn to be exactly 0: noise on weights or groups whose rate is a parameter. Listed in `weights`."""
+"""Gates that learn to be exactly 0: noise on weights or groups whose rate is a parameter."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import numpy as np
 
 from .. import ops
 from ..random import Index, Keys
-from .door import checked_array, checked_key
-from .noise import uniform_array
+from .asked import Asked
+from .door import checked_array
+from .noise import logistic, uniform_array
+
+__all__ = ["hard_concrete_gate", "hard_concrete_penalty"]
 
 
 def hard_concrete_gate(
@@ -45,19 +48,14 @@ def hard_concrete_gate(
     np.True_
     """
     name = "hard_concrete_gate"
+    asked = Asked(name, key, mask, training, index, return_mask, backend)
     x, (low, high) = checked_array(name, log_alpha), _checked_concrete(name, temperature, stretch)
     if training:
-        index = Index.whole(x.shape) if index is None else index
-        own = getattr(x, "backend", backend)
-        u = uniform_array(name, np.empty(0), index, key=checked_key(name, key), mask=mask, backend=own)  # float64
-        if not ((u > 0) & (u < 1)).all():
-            raise ValueError(f"{name}: the uniform numbers handed in must lie between 0 and 1, both excluded")
-        logistic = (np.log(u) - np.log1p(-u)).astype(x.dtype)
-        s = ops.sigmoid((x + logistic) / float(temperature), backend=backend)
+        u = uniform_array(asked, x, Index.whole(x.shape) if index is None else index, np.float64)
+        s = ops.sigmoid((x + logistic(asked, u, x.dtype)) / float(temperature), backend=backend)
     else:
-        u, s = np.full(x.shape, 0.5), ops.sigmoid(x, backend=backend)
-    z = ops.clip(s * (high - low) + low, low=0.0, high=1.0, backend=backend)
-    return (z, u) if return_mask else z
+        u, s = asked.neutral(x, 0.5), ops.sigmoid(x, backend=backend)
+    return asked.answer(ops.clip(s * (high - low) + low, low=0.0, high=1.0, backend=backend), u)
 
 
 def hard_concrete_penalty(

@@ -1,7 +1,8 @@
 """Noise as an array, for variants that do more with it than select.
 
-Each function takes the injected noise (`mask=`) in place of the draw, and gives arrays, never tensors: noise is
-a constant.
+`keep_array`, `normal_array` and `uniform_array` give the noise as it is drawn: of `index.noise_shape`, with an axis in
+front where there are several keys. The others give it so that it fits the data. The noise that a caller hands in
+(`mask=`) takes the place of the draw. Noise is a constant: arrays, never tensors.
 """
 
 from __future__ import annotations
@@ -11,65 +12,89 @@ from typing import Any
 
 import numpy as np
 
-from .. import backends, streams
-from ..random import Draw, Index, Keys, threshold
-from ..tensor import Tensor, raw
-from .door import checked_key
+from .. import streams
+from ..random import Draw, Index, threshold
+from ..tensor import raw
+from .asked import Asked
+from .door import Shape
+
+HANDED_IN = streams.Given(())  # the source of masks that are there already
 
 
-def keep_array(
-    operation: str, like: Any, p: Any, index: Index, *, key: Keys | None, mask: Any = None, backend: Any = None
-) -> Any:
-    """The boolean mask (True = kept) of `index.noise_shape`, drawn at rate p or given; asks the source in force."""
-    if mask is not None:
-        return streams.checked_mask(mask, index.noise_shape)
-    draw = Draw(key, index, threshold(p))  # type: ignore[arg-type]  # without a key, a source must answer
-    answer = streams.answered(np.broadcast_to(raw(like).dtype.type(1), index.noise_shape), draw, p)
-    if answer is not None:
-        return answer[1]
-    return _backend_of(like, backend).keep(required_key(operation, key), index, draw.threshold)
+def foreign_mask(asked: Asked, x: Any, p: Any, draw: Draw) -> tuple[streams.Source, Any] | None:
+    """The mask of array x and where it is from: handed in, or from the source in force. None: the backend draws it."""
+    if asked.mask is not None:
+        return HANDED_IN, streams.checked_mask(asked.mask, x.shape)
+    return streams.answered(x, draw, p)
 
 
-def normal_array(
-    operation: str, like: Any, index: Index, *, key: Keys | None, mask: Any = None, backend: Any = None
-) -> Any:
-    """Standard normal numbers of `index.noise_shape`, in the dtype of `like`."""
-    return _real(operation, like, index, key, mask, _backend_of(like, backend).normal)
+def draw_at(asked: Asked, p: Any, index: Index) -> Draw:
+    """The address of a Bernoulli noise. Its key may be None, where a mask is handed in or a source answers."""
+    return Draw(asked.key, index, threshold(p))  # type: ignore[arg-type]
 
 
-def uniform_array(
-    operation: str, like: Any, index: Index, *, key: Keys | None, mask: Any = None, backend: Any = None
-) -> Any:
-    """Uniform numbers on (0, 1) of `index.noise_shape`, in the dtype of `like`."""
-    return _real(operation, like, index, key, mask, _backend_of(like, backend).uniform)
+def keep_array(asked: Asked, like: Any, p: Any, index: Index) -> Any:
+    """The boolean mask (True = kept), drawn at rate p; asks the source in force."""
+    draw = draw_at(asked, p, index)
+    foreign = foreign_mask(asked, np.broadcast_to(raw(like).dtype.type(1), index.noise_shape), p, draw)
+    return asked.backend_of(like).keep(asked.needed_key(), *draw[1:]) if foreign is None else foreign[1]
 
 
-def _real(operation: str, like: Any, index: Index, key: Keys | None, given: Any, draw: Callable[..., Any]) -> Any:
-    dtype = raw(like).dtype
-    if given is None:
-        return draw(required_key(operation, key), index, dtype)
-    noise = given if hasattr(given, "dtype") else np.asarray(given, dtype)
-    if noise.dtype.kind != "f" or noise.shape != index.noise_shape:
+def normal_array(asked: Asked, like: Any, index: Index, dtype: Any = None) -> Any:
+    """Standard normal numbers, in `dtype` or else that of `like`."""
+    return _real(asked, like, index, dtype, asked.backend_of(like).normal)
+
+
+def uniform_array(asked: Asked, like: Any, index: Index, dtype: Any = None) -> Any:
+    """Uniform numbers on (0, 1), in `dtype` or else that of `like`."""
+    return _real(asked, like, index, dtype, asked.backend_of(like).uniform)
+
+
+def _real(asked: Asked, like: Any, index: Index, dtype: Any, draw: Callable[..., Any]) -> Any:
+    dtype = np.dtype(raw(like).dtype if dtype is None else dtype)
+    if asked.mask is not None:
+        return _handed_in(asked, index.noise_shape, dtype)
+    return draw(asked.needed_key(), index, dtype)
+
+
+def _handed_in(asked: Asked, shape: Shape, dtype: Any) -> Any:
+    noise = asked.mask if hasattr(asked.mask, "dtype") else np.asarray(asked.mask, dtype)
+    if noise.dtype.kind != "f" or noise.shape != shape:
         raise ValueError(
-            f"{operation}: the noise handed in must be real numbers of shape {index.noise_shape}, "
+            f"{asked.operation}: the noise handed in must be real numbers of shape {shape}, "
             f"got {noise.dtype} of shape {noise.shape}"
         )
     return noise.astype(dtype, copy=False)
 
 
-def required_key(operation: str, key: Keys | None) -> Keys:
-    """The key, unless there is none, or something that is no key."""
-    if checked_key(operation, key) is None:
-        raise ValueError(f"{operation}: nothing to draw with; give key=Key(seed), or mask=")
-    return key  # type: ignore[return-value]  # not None
+def spread(asked: Asked, noise: Any, index: Index, shape: Shape) -> Any:
+    """Noise as it is drawn, so that it broadcasts to an array of `shape`: shared axes stay of size 1."""
+    if not isinstance(asked.key, tuple):
+        return noise if noise.shape == index.noise_shape else np.broadcast_to(noise, index.noise_shape)
+    noise = np.broadcast_to(noise, (len(asked.key), *index.noise_shape))
+    if len(shape) > len(index.shape):
+        return noise
+    keys, rows, rest = len(asked.key), index.shape[0], index.noise_shape[1:]
+    return np.broadcast_to(noise, (keys, rows, *rest)).reshape(keys * rows, *rest)  # the two axes are merged in x
 
 
-def draw_of(key: Keys | None, number: int) -> Keys | None:
-    """Independent draw `number` at the same address, for variants that draw several times."""
-    if key is None:
-        return None
-    return tuple(one.draw(number) for one in key) if isinstance(key, tuple) else key.draw(number)
+def keep_over(asked: Asked, like: Any, p: Any, index: Index, shape: Shape) -> Any:
+    """The mask of an array of `shape`, whole: drawn at rate p, or handed in for that shape."""
+    if asked.mask is not None:
+        return np.broadcast_to(streams.checked_mask(asked.mask, shape), shape)
+    return np.broadcast_to(spread(asked, keep_array(asked, like, p, index), index, shape), shape)
 
 
-def _backend_of(like: Any, backend: Any) -> backends.Backend:
-    return backends.get(like.backend if isinstance(like, Tensor) else backend)
+def real_for(asked: Asked, draw: Callable[..., Any], like: Any, index: Index, shape: Shape, dtype: Any = None) -> Any:
+    """Real noise that broadcasts to `shape`, drawn by `normal_array` or `uniform_array`, or handed in like that."""
+    if asked.mask is None:
+        return spread(asked, draw(asked, like, index, dtype), index, shape)
+    needed = spread(asked, np.True_, index, shape).shape
+    return _handed_in(asked, needed, np.dtype(raw(like).dtype if dtype is None else dtype))
+
+
+def logistic(asked: Asked, u: Any, dtype: Any) -> Any:
+    """Logistic numbers: the logits of uniform ones, which must lie strictly between 0 and 1."""
+    if not ((u > 0) & (u < 1)).all():
+        raise ValueError(f"{asked.operation}: the uniform numbers handed in must lie between 0 and 1, both excluded")
+    return (np.log(u) - np.log1p(-u)).astype(dtype)

@@ -6,7 +6,6 @@ These draw nothing, or several masks of ordinary dropout: the two logits of a pa
 from __future__ import annotations
 
 import math
-import numbers
 import operator
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,9 +16,9 @@ import numpy as np
 from .. import ops
 from ..random import Index, Key
 from ..tensor import raw
-from .door import checked_array, checked_key, one_rate
+from .asked import Asked
+from .door import checked_alike, checked_array, finite_size, one_rate
 from .elementwise import dropout
-from .gates import checked_alike
 from .special import concrete_regulariser, log_uniform_kl, sparse_log_alpha
 
 __all__ = [
@@ -58,7 +57,7 @@ def r_drop_loss(logits1: Any, logits2: Any, labels: Any, alpha: float = 1.0, *, 
     """
     operation = "r_drop_loss"
     logits1, logits2, labels = _pair(operation, logits1, logits2, labels, valid)
-    alpha = _weight(operation, "alpha", alpha)
+    alpha = finite_size(operation, "alpha", alpha)
     absent = (raw(logits1) == -np.inf) & (raw(logits2) == -np.inf)  # (N, C): p = q = 0 there, which adds nothing
     log_p, log_q = (ops.where(absent, 0.0, ops.log_softmax(z)) for z in (logits1, logits2))
     p, q = (ops.softmax(z) for z in (logits1, logits2))
@@ -87,7 +86,7 @@ def fraternal_loss(logits1: Any, logits2: Any, labels: Any, kappa: float = 0.1, 
     """
     operation = "fraternal_loss"
     logits1, logits2, labels = _pair(operation, logits1, logits2, labels, valid)
-    kappa = _weight(operation, "kappa", kappa)
+    kappa = finite_size(operation, "kappa", kappa)
     d = logits1 - logits2  # (N, C)
     return _mean_cross_entropy(logits1, logits2, labels) + ops.sum(d * d * (kappa / math.prod(d.shape)))
 
@@ -126,16 +125,16 @@ def multi_sample_dropout_loss(
     0.5997
     """
     operation = "multi_sample_dropout_loss"
+    asked = Asked(operation, key, mask, training, None, return_mask, backend)
     x, p = checked_array(operation, x), one_rate(operation, p)
-    if isinstance(checked_key(operation, key), tuple):
+    if isinstance(key, tuple):
         raise TypeError(f"{operation}: give one key, not several; samples= says how many masks there are")
     samples, loss = _sample_count(operation, samples), loss or _cross_entropy
-    whole = (samples, *x.shape)
-    if mask is not None and np.shape(mask) != whole:
-        raise ValueError(f"{operation}: mask must have shape {whole}, got {np.shape(mask)}")
-    if not training or (p == 0.0 and mask is None):
-        total = loss(head(x), labels)
-        return (total, np.ones(whole, np.bool_)) if return_mask else total
+    shape = (samples, *x.shape)
+    if mask is not None and np.shape(mask) != shape:
+        raise ValueError(f"{operation}: mask must have shape {shape}, got {np.shape(mask)}")
+    if not asked.draws(p):
+        return asked.answer(loss(head(x), labels), np.ones(shape, np.bool_))
     index, size = Index.whole(x.shape), math.prod(x.shape)
     total, masks = 0.0, []
     for k in range(samples):
@@ -144,7 +143,7 @@ def multi_sample_dropout_loss(
         dropped, keep = dropout(x, p, key=key, mask=given, index=part, return_mask=True, backend=backend)
         total = total + loss(head(dropped), labels) * (1 / samples)
         masks.append(keep)
-    return (total, np.stack(masks)) if return_mask else total
+    return asked.answer(total, np.stack(masks))
 
 
 def variance_shift(p: float, mean: Any, variance: Any) -> Any:
@@ -206,14 +205,6 @@ def _mean_cross_entropy(logits1: Any, logits2: Any, labels: np.ndarray) -> Any:
 
 def _cross_entropy(logits: Any, labels: Any) -> Any:
     return ops.cross_entropy(logits, labels=np.asarray(raw(labels)))
-
-
-def _weight(operation: str, name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{operation}: {name} must be a number, got {value!r}")
-    if not 0 <= float(value) < math.inf:
-        raise ValueError(f"{operation}: {name} must be finite and not negative, got {value}")
-    return float(value)
 
 
 def _sample_count(operation: str, samples: Any) -> int:

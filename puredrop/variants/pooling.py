@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from .. import ops, streams
+from .. import ops
+from ..ops.pooling import picked, positions
+from ..ops.windows import window_of
 from ..random import Index, Keys
-from ..tensor import Tensor, raw
-from .bernoulli_map import bernoulli_map
+from ..tensor import raw
+from .asked import Asked
+from .bernoulli_map import map_given
 from .blocks import block_of
-from .door import checked_array, checked_key, one_rate, whole_number
-from .noise import keep_array, uniform_array
-from .structured import noise_index, spread
+from .door import Shape, checked_array, one_rate, whole_number
+from .noise import keep_over, real_for, uniform_array
 
 __all__ = ["max_pool_dropout", "stochastic_pool"]
 
@@ -57,26 +58,19 @@ def max_pool_dropout(
     [[5.0, 7.0], [13.0, 15.0]]
     """
     name = "max_pool_dropout"
-    x, p, key = checked_array(name, x), one_rate(name, p), checked_key(name, key)
+    asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x, p = checked_array(name, x), one_rate(name, p)
     out, windows = _windows_of(name, x, size, stride, spatial_dims)  # (places, n): positions in a flat map
     flat = ops.reshape(x, shape=(*x.shape[:2], math.prod(x.shape[2:])), backend=backend)  # (N, C, L)
     a = raw(flat)[:, :, windows]  # (N, C, places, n)
     if not training:
-        y = _expected_largest(flat, a, windows, p, backend)
-        y = ops.reshape(y, shape=out, backend=backend)
-        return (y, np.ones(x.shape, np.bool_)) if return_mask else y
-    if mask is None:
-        index = noise_index(name, x.shape, key, index)
-        free = p == 0 and key is None  # nothing to draw
-        keep = True if free else spread(keep_array(name, x, p, index, key=key, backend=backend), x.shape, key, index)
-    else:
-        keep = streams.checked_mask(mask, x.shape)
-    keep = np.broadcast_to(keep, x.shape)
+        y = ops.reshape(_expected_largest(flat, a, windows, p, backend), shape=out, backend=backend)
+        return asked.undrawn(y, shape=x.shape)
+    index = asked.index_in_parts(x.shape)  # looked at also where nothing is drawn
+    keep = keep_over(asked, x, p, index, x.shape) if asked.draws(p) else np.ones(x.shape, np.bool_)
     kept = keep.reshape(flat.shape)[:, :, windows]  # (N, C, places, n)
     best = np.where(kept, a, -1).argmax(axis=-1)  # (N, C, places)
-    y = _chosen(flat, windows, best, kept.any(axis=-1), name, backend)
-    y = ops.reshape(y, shape=out, backend=backend)
-    return (y, keep) if return_mask else y
+    return asked.answer(_chosen(asked, flat, windows, best, kept.any(axis=-1), out), keep)
 
 
 def stochastic_pool(
@@ -114,20 +108,14 @@ def stochastic_pool(
     [4.2, 5.444444444444445]
     """
     name = "stochastic_pool"
-    x, key = checked_array(name, x), checked_key(name, key)
+    asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x = checked_array(name, x)
     out, windows = _windows_of(name, x, size, stride, spatial_dims)
     flat = ops.reshape(x, shape=(*x.shape[:2], math.prod(x.shape[2:])), backend=backend)  # (N, C, L)
     if not training:
-        a = ops.take(flat, index=(slice(None), slice(None), windows), backend=backend)  # (N, C, places, n)
-        total = ops.sum(a, axis=-1, backend=backend)
-        squares = ops.sum(ops.multiply(a, a, backend=backend), axis=-1, backend=backend)
-        y = ops.divide(squares, ops.where(raw(total) != 0, total, 1.0), backend=backend)  # 0 / 1 where all are 0
-        y = ops.reshape(y, shape=out, backend=backend)
-        return (y, np.zeros(out)) if return_mask else y
-    index = noise_index(name, out, key, index)
-    like = np.zeros(0)  # float64: a float32 u could be rounded up to 1
-    chosen_backend = x.backend if isinstance(x, Tensor) else backend
-    u = spread(uniform_array(name, like, index, key=key, mask=mask, backend=chosen_backend), out, key, index)
+        return asked.undrawn(_expected(flat, windows, out, backend), 0.0)
+    # float64: a float32 u could be rounded up to 1
+    u = np.broadcast_to(real_for(asked, uniform_array, x, asked.index_in_parts(out), out, np.float64), out)
     if not np.all((u >= 0) & (u < 1)):
         raise ValueError(f"{name}: the noise handed in must lie in [0, 1)")
     sums = raw(flat)[:, :, windows].astype(np.float64).cumsum(axis=-1)  # (N, C, places, n)
@@ -136,9 +124,16 @@ def stochastic_pool(
     # Infinities and NaN have no probabilities: the largest stands for its window, and NaN for the largest.
     place = np.where(np.isfinite(total), place, raw(flat)[:, :, windows].argmax(axis=-1))
     place = np.where(total == 0, 0, place)
-    y = _chosen(flat, windows, place, total != 0, name, backend)
-    y = ops.reshape(y, shape=out, backend=backend)
-    return (y, u) if return_mask else y
+    return asked.answer(_chosen(asked, flat, windows, place, total != 0, out), u)
+
+
+def _expected(flat: Any, windows: Any, out: Shape, backend: Any) -> Any:
+    """The mean of each window, weighed by the elements themselves."""
+    a = ops.take(flat, index=(slice(None), slice(None), windows), backend=backend)  # (N, C, places, n)
+    total = ops.sum(a, axis=-1, backend=backend)
+    squares = ops.sum(ops.multiply(a, a, backend=backend), axis=-1, backend=backend)
+    y = ops.divide(squares, ops.where(raw(total) != 0, total, 1.0), backend=backend)  # 0 / 1 where all are 0
+    return ops.reshape(y, shape=out, backend=backend)
 
 
 def _expected_largest(flat: Any, a: Any, windows: Any, p: float, backend: Any) -> Any:
@@ -147,26 +142,17 @@ def _expected_largest(flat: Any, a: Any, windows: Any, p: float, backend: Any) -
     weights = (1 - p) * p ** np.arange(n - 1.0, -1.0, -1.0)  # (n,)
     used = weights > 0  # at p = 1 none: nothing times infinity is left out
     order = np.argsort(a, axis=-1, kind="stable")[..., used]  # (N, C, places, used)
-    elements = _taken(flat, np.arange(len(windows))[:, None], windows, order, backend)
+    elements = picked(flat, windows, order, backend)
     return ops.sum(ops.multiply(elements, weights[used].astype(a.dtype), backend=backend), axis=-1, backend=backend)
 
 
-def _chosen(flat: Any, windows: Any, place: Any, any_left: Any, operation: str, backend: Any) -> Any:
-    """Element `place` of each window, 0 where there is none to choose. (N, C, places)"""
-    y = _taken(flat, np.arange(len(windows)), windows, place, backend)
-    return bernoulli_map(operation, y, 0.0, key=None, mask=any_left, backend=backend)
+def _chosen(asked: Asked, flat: Any, windows: Any, place: Any, any_left: Any, out: Shape) -> Any:
+    """Element `place` of each window, 0 where there is none to choose, in the shape `out`."""
+    y = picked(flat, windows, place, asked.backend)  # (N, C, places)
+    return ops.reshape(map_given(asked, y, any_left), shape=out, backend=asked.backend)
 
 
-def _taken(flat: Any, row: Any, windows: Any, place: Any, backend: Any) -> Any:
-    """The elements at `place` in their windows: both index the axis of positions of `flat`. Like place."""
-    rest = (1,) * (place.ndim - 2)
-    n, c = (np.arange(m).reshape(m, *((1,) if axis == 0 else ()), *rest) for axis, m in enumerate(place.shape[:2]))
-    return ops.take(flat, index=(n, c, windows[row, place]), backend=backend)
-
-
-def pooled_shape(
-    operation: str, shape: tuple[int, ...], size: Any, stride: Any = None, spatial_dims: int = 2
-) -> tuple[int, ...]:
+def pooled_shape(operation: str, shape: Shape, size: Any, stride: Any = None, spatial_dims: int = 2) -> Shape:
     """The shape of the result for x of `shape`. Raises TypeError, ValueError."""
     dims = whole_number(operation, "spatial_dims", spatial_dims, 1)
     if len(shape) != dims + 2:
@@ -178,23 +164,10 @@ def pooled_shape(
     return (*shape[:2], *((n - b) // s + 1 for n, b, s in zip(shape[2:], window, step, strict=True)))
 
 
-def _windows_of(operation: str, x: Any, size: Any, stride: Any, spatial_dims: int) -> tuple[tuple[int, ...], Any]:
+def _windows_of(operation: str, x: Any, size: Any, stride: Any, spatial_dims: int) -> tuple[Shape, Any]:
     """The shape of the result, and the positions of every window's elements in a flat map. Raises ValueError."""
     out = pooled_shape(operation, x.shape, size, stride, spatial_dims)
     if (raw(x) < 0).any():
         raise ValueError(f"{operation}: x must not be negative; put the pooling after a relu")
-    window = block_of(operation, "size", size, spatial_dims)
-    step = window if stride is None else block_of(operation, "stride", stride, spatial_dims)
-    return out, _windows(x.shape[2:], window, step, out[2:])
-
-
-@lru_cache(maxsize=64)
-def _windows(
-    size: tuple[int, ...], window: tuple[int, ...], step: tuple[int, ...], places: tuple[int, ...]
-) -> np.ndarray:
-    """Positions in a flat map. (places, elements of a window)"""
-    total = np.zeros((1, 1), np.int64)
-    for n, b, s, count in zip(size, window, step, places, strict=True):
-        along = np.arange(count)[:, None] * s + np.arange(b)  # (places on this axis, elements on this axis)
-        total = (total[:, None, :, None] * n + along[None, :, None, :]).reshape(len(total) * count, -1)
-    return total
+    window = window_of(operation, spatial_dims, size, size if stride is None else stride)
+    return out, positions(x.shape[2:], window)

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
+import numpy as np  # noqa: F401  # the examples use it
 
 from .. import ops
 from ..random import Index, Keys
-from .bernoulli_map import bernoulli_map, inverted_scale
-from .door import checked_array, checked_key, fitting_index, one_rate, unchanged
-from .gates import checked_alike
+from .asked import Asked
+from .bernoulli_map import bernoulli_map, inverted_scale, map_and_mask
+from .door import checked_alike, checked_array, counted, one_rate, unchanged
 
 __all__ = ["locked_gate_dropout", "memory_dropout", "update_dropout", "zoneout"]
 
@@ -55,27 +55,14 @@ def locked_gate_dropout(
            [[2., 0., 2., 0., 2., 2.]]], dtype=float32)
     """
     name = "locked_gate_dropout"
-    x, p = checked_array(name, x), one_rate(name, p)
-    if isinstance(checked_key(name, key), tuple):
+    asked = Asked(name, key, mask, training, None, return_mask, backend)
+    x, p, gates = checked_array(name, x), one_rate(name, p), counted(name, "gates", gates, 1)  # LSTM 4, GRU 3
+    if isinstance(key, tuple):
         raise TypeError(f"{name}: the leading axis is the gates', so it takes one key and not a tuple; loop over them")
-    if isinstance(gates, bool) or not isinstance(gates, (int, np.integer)) or gates < 1:
-        raise ValueError(f"{name}: gates must be a whole number, 1 or more (LSTM 4, GRU 3), got {gates!r}")
-    copies = ops.broadcast_to(x, shape=(int(gates), *x.shape), backend=backend)  # (gates, *x)
-    axes = (shared,) if isinstance(shared, (int, np.integer)) else tuple(shared)
-    inner = tuple(a if a < 0 else a + 1 for a in axes)
-    if not training or (p == 0 and mask is None):
-        return (unchanged(copies), np.ones(copies.shape, np.bool_)) if return_mask else unchanged(copies)
-    return bernoulli_map(
-        name,
-        copies,
-        p,
-        key=key,
-        mask=mask,
-        index=Index.whole(copies.shape, inner),
-        scale=inverted_scale(p),
-        return_mask=return_mask,
-        backend=backend,
-    )
+    copies = ops.broadcast_to(x, shape=(gates, *x.shape), backend=backend)  # (gates, *x)
+    axes = shared if isinstance(shared, Sequence) else (shared,)
+    index = asked.index_for(copies.shape, [a if a < 0 else a + 1 for a in axes])
+    return bernoulli_map(asked, copies, p, index, scale=inverted_scale(p))
 
 
 def update_dropout(
@@ -112,17 +99,11 @@ def update_dropout(
     array([1., 7., 7., 7., 7., 1.], dtype=float32)
     """
     name = "update_dropout"
+    asked = Asked(name, key, mask, training, index, return_mask, backend)
     u, c, f, i = checked_alike(name, update=update, memory=memory, forget_gate=forget_gate, input_gate=input_gate)
     p = one_rate(name, p)
-    index = fitting_index(name, u.shape, checked_key(name, key), index)
-    if training and (p > 0 or mask is not None):
-        u, mask = bernoulli_map(
-            name, u, p, key=key, mask=mask, index=index, scale=inverted_scale(p), return_mask=True, backend=backend
-        )
-    else:
-        mask = np.ones(u.shape, np.bool_)
-    y = f * c + i * u
-    return (y, mask) if return_mask else y
+    u, keep = map_and_mask(asked, u, p, asked.index_for(u.shape), scale=inverted_scale(p))
+    return asked.answer(f * c + i * u, keep)
 
 
 def memory_dropout(
@@ -160,15 +141,11 @@ def memory_dropout(
     array([0., 4., 4., 4., 4., 0.], dtype=float32)
     """
     name = "memory_dropout"
+    asked = Asked(name, key, mask, training, index, return_mask, backend)
     u, c, f, i = checked_alike(name, update=update, memory=memory, forget_gate=forget_gate, input_gate=input_gate)
     p = one_rate(name, p)
-    index = fitting_index(name, u.shape, checked_key(name, key), index)
-    if training and (p > 0 or mask is not None):
-        return bernoulli_map(
-            name, f * c + i * u, p, key=key, mask=mask, index=index, return_mask=return_mask, backend=backend
-        )
     y = f * c + (i * u if training else (1 - p) * (i * u))
-    return (y, np.ones(y.shape, np.bool_)) if return_mask else y
+    return bernoulli_map(asked, y, p, asked.index_for(u.shape))
 
 
 def zoneout(
@@ -204,12 +181,9 @@ def zoneout(
     >>> zoneout(new, old, p=0.25, training=False)[0]
     np.float64(4.0)
     """
+    asked = Asked("zoneout", key, mask, training, index, return_mask, backend)
     new, old = checked_alike("zoneout", new=new, old=old)
-    p = one_rate("zoneout", p)
-    index = fitting_index("zoneout", new.shape, checked_key("zoneout", key), index, shared)
-    if training and (p > 0 or mask is not None):
-        return bernoulli_map(
-            "zoneout", new, p, key=key, mask=mask, index=index, fill=old, return_mask=return_mask, backend=backend
-        )
-    y = unchanged(new) if p == 0 or training else unchanged(old) if p == 1 else p * old + (1 - p) * new
-    return (y, np.ones(y.shape, np.bool_)) if return_mask else y
+    p, index = one_rate("zoneout", p), asked.index_for(new.shape, shared)
+    if training or p == 0:
+        return bernoulli_map(asked, new, p, index, fill=old)
+    return asked.undrawn(unchanged(old) if p == 1 else p * old + (1 - p) * new)

@@ -9,9 +9,10 @@ import numpy as np
 
 from ..ops.residual import shake
 from ..random import Index, Keys
-from .door import checked_key, one_rate
-from .gates import checked_alike, gate_index, spread_keys
-from .noise import draw_of, keep_array, uniform_array
+from .asked import Asked
+from .door import checked_alike, one_rate
+from .gates import gate_index
+from .noise import keep_array, spread, uniform_array
 
 __all__ = ["shake_drop", "shake_shake"]
 
@@ -52,26 +53,25 @@ def shake_drop(
     array([0.28, 1.  , 1.  , 1.  , 1.  ])
     """
     operation = "shake_drop"
+    asked = Asked(operation, key, mask, training, index, return_mask, backend)
     x, residual = checked_alike(operation, x=x, residual=residual)
-    p, key = one_rate(operation, p), checked_key(operation, key)
+    p, one = one_rate(operation, p), x.dtype.type(1)
     alpha, beta = _checked_range(operation, "alpha", alpha), _checked_range(operation, "beta", beta)
-    index = gate_index(operation, x.shape, key, index, mode)
-    one = x.dtype.type(1)
-    if not training or (p == 0.0 and mask is None):
+    index = gate_index(asked, x.shape, mode)
+    if not asked.draws(p):
         y = x + residual * (1.0 - p + p * (alpha[0] + alpha[1]) / 2)
-        return (y, np.full((2, *index.noise_shape), one)) if return_mask else y
+        return asked.undrawn(y, one, (2, *index.noise_shape))
     if mask is not None:
-        factors = _checked_factors(operation, mask, x, index)
+        factors = _checked_factors(asked, x, index)
     else:
-        keep = keep_array(operation, x, p, index, key=key, backend=backend)
+        keep = keep_array(asked, x, p, index)
         ranges = [
-            low + (high - low) * uniform_array(operation, x, index, key=draw_of(key, number), backend=backend)
+            low + (high - low) * uniform_array(asked.another(number), x, index)
             for number, (low, high) in ((1, alpha), (2, beta))
         ]
         factors = np.stack([np.where(keep, one, r) for r in ranges])  # (2, *noise)
-    forward, backward = (spread_keys(f, x.shape, key, index) for f in factors)
-    y = x + shake(residual, forward=forward, backward=backward, backend=backend)
-    return (y, factors) if return_mask else y
+    forward, backward = (spread(asked, f, index, x.shape) for f in factors)
+    return asked.answer(x + shake(residual, forward=forward, backward=backward, backend=backend), factors)
 
 
 def shake_shake(
@@ -106,21 +106,19 @@ def shake_shake(
     array([0.45, 0.17, 0.59])
     """
     operation = "shake_shake"
+    asked = Asked(operation, key, mask, training, index, return_mask, backend)
     x, first, second = checked_alike(operation, x=x, first=first, second=second)
-    key = checked_key(operation, key)
-    index = gate_index(operation, x.shape, key, index, mode)
+    index = gate_index(asked, x.shape, mode)
     if not training:
-        y = x + (first + second) * 0.5
-        return (y, np.full((2, *index.noise_shape), x.dtype.type(0.5))) if return_mask else y
+        return asked.undrawn(x + (first + second) * 0.5, x.dtype.type(0.5), (2, *index.noise_shape))
     if mask is not None:
-        factors = _checked_factors(operation, mask, x, index)
+        factors = _checked_factors(asked, x, index)
     else:
-        keys = (key, draw_of(key, 1))
-        factors = np.stack([uniform_array(operation, x, index, key=k, backend=backend) for k in keys])  # (2, *noise)
-    forward, backward = (spread_keys(f, x.shape, key, index) for f in factors)
+        factors = np.stack([uniform_array(one, x, index) for one in (asked, asked.another(1))])  # (2, *noise)
+    forward, backward = (spread(asked, f, index, x.shape) for f in factors)
     y = x + shake(first, forward=forward, backward=backward, backend=backend)
     y = y + shake(second, forward=1 - forward, backward=1 - backward, backend=backend)
-    return (y, factors) if return_mask else y
+    return asked.answer(y, factors)
 
 
 def _checked_range(operation: str, name: str, ends: Any) -> tuple[float, float]:
@@ -132,11 +130,11 @@ def _checked_range(operation: str, name: str, ends: Any) -> tuple[float, float]:
     raise ValueError(f"{operation}: {name} must be two finite numbers, the smaller first, got {ends!r}")
 
 
-def _checked_factors(operation: str, mask: Any, like: Any, index: Index) -> Any:
-    factors = np.asarray(mask) if not hasattr(mask, "dtype") else mask
-    if factors.dtype.kind != "f" or factors.shape != (2, *index.noise_shape):
+def _checked_factors(asked: Asked, like: Any, index: Index) -> Any:
+    factors, shape = np.asarray(asked.mask) if not hasattr(asked.mask, "dtype") else asked.mask, (2, *index.noise_shape)
+    if factors.dtype.kind != "f" or factors.shape != shape:
         raise ValueError(
-            f"{operation}: the factors handed in must be real numbers of shape {(2, *index.noise_shape)} (forward, "
-            f"backward), got {factors.dtype} of shape {factors.shape}"
+            f"{asked.operation}: the factors handed in must be real numbers of shape {shape} (forward, backward), "
+            f"got {factors.dtype} of shape {factors.shape}"
         )
     return factors.astype(like.dtype, copy=False)

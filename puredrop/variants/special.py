@@ -12,7 +12,7 @@ from .. import ops
 from ..tensor import Tensor, primitive, raw
 from .door import checked_array
 
-__all__ = ["concrete_regulariser", "dawson", "log_uniform_kl", "mean_kept", "normal_cdf", "sparse_log_alpha"]
+__all__ = ["concrete_regulariser", "dawson", "log_uniform_kl", "mean_kept", "sparse_log_alpha"]
 
 # The approximations of the papers to -KL(log_alpha): Molchanov et al. (2017), eq. 14; Kingma et al. (2015), appendix C.
 MOLCHANOV = (0.63576, 1.87320, 1.48695)
@@ -130,13 +130,6 @@ def mean_kept(logit_p: Any, temperature: float, *, backend: Any = None) -> Any:
 
 
 # ---------------------------------------------------------------------------------------- functions with their gradient
-@primitive(x=lambda g, x: g * exp_of_square(x) * (1 / math.sqrt(2 * math.pi)))
-def normal_cdf(backend: Any, x: Any) -> Any:
-    """P(N(0, 1) <= x), to the last bits in both tails: no composition of elementary functions gives it."""
-    tail = np.frompyfunc(math.erfc, 1, 1)(np.asarray(x, np.float64) * -math.sqrt(0.5))
-    return np.asarray(0.5 * tail, np.float64).astype(x.dtype)
-
-
 def exp_of_square(x: Any) -> Any:
     """exp(-x^2 / 2)."""
     return ops.exp(-0.5 * (x * x))

@@ -5,15 +5,15 @@ All of these are `dropout` with shared axes; none of them guesses what an axis m
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
+import numpy as np  # noqa: F401  # the examples use it
 
 from ..random import Index, Keys
-from ..tensor import raw
+from .asked import Asked
 from .bernoulli_map import bernoulli_map, inverted_scale
-from .door import checked_array, checked_key, checked_rate, fitting_index, unchanged, whole_number
-from .noise import keep_array
+from .door import checked_array, checked_ids, checked_rate, whole_number
 
 __all__ = [
     "spatial_dropout",
@@ -26,7 +26,6 @@ __all__ = [
 ]
 
 
-# ---------------------------------------------------------------------------------------- shared axes
 def spatial_dropout(
     x: Any,
     p: Any = 0.5,
@@ -58,9 +57,10 @@ def spatial_dropout(
     >>> y[:, :, 0, 0].tolist(), bool((y == y[:, :, :1, :1]).all())
     ([[0.0, 2.0, 2.0], [2.0, 2.0, 0.0]], True)
     """
+    asked = Asked("spatial_dropout", key, mask, training, index, return_mask, backend)
     x = checked_array("spatial_dropout", x)
-    shared = spatial_axes("spatial_dropout", _one_rank(x, key, index), spatial_dims, channel_axis, batch_axis)
-    return _shared("spatial_dropout", x, p, shared, key, mask, training, index, return_mask, backend)
+    rank = len(asked.shape_of_one_key(x.shape))
+    return _shared(asked, x, p, spatial_axes("spatial_dropout", rank, spatial_dims, channel_axis, batch_axis))
 
 
 def dropout1d(
@@ -88,7 +88,8 @@ def dropout1d(
     >>> dropout1d(np.ones((3, 4)), 0.5, key=Key(7)).tolist()
     [[0.0, 0.0, 0.0, 0.0], [2.0, 2.0, 2.0, 2.0], [2.0, 2.0, 2.0, 2.0]]
     """
-    return _by_rank("dropout1d", x, p, {3: "(N, C, L)", 2: "(C, L)"}, key, mask, training, index, return_mask, backend)
+    asked = Asked("dropout1d", key, mask, training, index, return_mask, backend)
+    return _by_rank(asked, x, p, {3: "(N, C, L)", 2: "(C, L)"})
 
 
 def dropout2d(
@@ -117,7 +118,8 @@ def dropout2d(
     >>> dropout2d(np.ones((2, 3, 4, 4)), 0.5, key=Key(7))[:, :, 0, 0].tolist()
     [[0.0, 2.0, 2.0], [2.0, 2.0, 0.0]]
     """
-    return _by_rank("dropout2d", x, p, {4: "(N, C, H, W)"}, key, mask, training, index, return_mask, backend)
+    asked = Asked("dropout2d", key, mask, training, index, return_mask, backend)
+    return _by_rank(asked, x, p, {4: "(N, C, H, W)"})
 
 
 def dropout3d(
@@ -145,8 +147,8 @@ def dropout3d(
     >>> dropout3d(np.ones((2, 3, 2, 4, 4)), 0.5, key=Key(7))[:, :, 0, 0, 0].tolist()
     [[0.0, 2.0, 2.0], [2.0, 2.0, 0.0]]
     """
-    ranks = {5: "(N, C, D, H, W)", 4: "(C, D, H, W)"}
-    return _by_rank("dropout3d", x, p, ranks, key, mask, training, index, return_mask, backend)
+    asked = Asked("dropout3d", key, mask, training, index, return_mask, backend)
+    return _by_rank(asked, x, p, {5: "(N, C, D, H, W)", 4: "(C, D, H, W)"})
 
 
 def locked_dropout(
@@ -184,26 +186,21 @@ def locked_dropout(
     >>> bool((packed == padded[[0, 1, 0, 1, 0], 0]).all())
     True
     """
-    name, x = "locked_dropout", checked_array("locked_dropout", x)
+    name = "locked_dropout"
+    asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x = checked_array(name, x)
+    shape = asked.shape_of_one_key(x.shape)
     if (time_axis is None) == (sequences is None):
         raise ValueError(f"{name}: give time_axis (padded sequences) or sequences (packed ones), one of them")
     if time_axis is not None:
-        shared = (_axis(name, "time_axis", time_axis, _one_rank(x, key, index)),)
-        return _shared(name, x, p, shared, key, mask, training, index, return_mask, backend)
+        return _shared(asked, x, p, (_axis(name, "time_axis", time_axis, len(shape)),))
     if index is not None:
         raise ValueError(f"{name}: give either index or sequences, got both; sequence numbers say which part x is")
-    rank = _one_rank(x, key, None)
     rows = _row_numbers(name, "sequences", sequences)
-    if rank < 1 or rows.shape != x.shape[-rank : x.ndim - rank + 1]:
+    if not shape or rows.shape != shape[:1]:
         raise ValueError(f"{name}: sequences of shape {rows.shape} do not number the rows of x of shape {x.shape}")
-    p, key = checked_rate(name, p), checked_key(name, key)
-    if training and mask is None and not (isinstance(p, float) and p == 0.0):
-        # Each sequence is decided once, also by a source that knows nothing of equal element numbers.
-        numbers, place = np.unique(rows, return_inverse=True)  # (S,), (P,)
-        whole = Index.whole((int(rows.max(initial=-1)) + 1, *x.shape[x.ndim - rank + 1 :]))
-        keep = keep_array(name, x, p, whole[numbers], key=key, backend=backend)  # (keys, S, ...)
-        mask = np.take(keep, place, axis=keep.ndim - rank)
-    return _shared(name, x, p, (), key, mask, training, None, return_mask, backend)
+    whole = Index.whole((int(rows.max(initial=-1)) + 1, *shape[1:]))
+    return _shared(replace(asked, index=whole[rows]), x, p, ())
 
 
 def batchwise_dropout(
@@ -234,9 +231,10 @@ def batchwise_dropout(
     >>> bool((batchwise_dropout(x, 0.5, key=Key(7)) @ w == x[:, kept] @ w[kept] / 0.5).all())
     True
     """
+    asked = Asked("batchwise_dropout", key, mask, training, index, return_mask, backend)
     x = checked_array("batchwise_dropout", x)
-    shared = (_axis("batchwise_dropout", "batch_axis", batch_axis, _one_rank(x, key, index)),)
-    return _shared("batchwise_dropout", x, p, shared, key, mask, training, index, return_mask, backend)
+    rank = len(asked.shape_of_one_key(x.shape))
+    return _shared(asked, x, p, (_axis("batchwise_dropout", "batch_axis", batch_axis, rank),))
 
 
 def token_dropout(
@@ -265,34 +263,32 @@ def token_dropout(
     >>> token_dropout(np.ones((1, 3, 2)), 0.5, key=Key(7)).tolist()
     [[[0.0, 0.0], [2.0, 2.0], [2.0, 2.0]]]
     """
+    asked = Asked("token_dropout", key, mask, training, index, return_mask, backend)
     x = checked_array("token_dropout", x)
-    rank = _one_rank(x, key, index)
+    rank = len(asked.shape_of_one_key(x.shape))
     if rank < 2:
         raise ValueError(f"token_dropout: x must be (..., D) with two axes or more, got shape {x.shape}")
-    return _shared("token_dropout", x, p, (rank - 1,), key, mask, training, index, return_mask, backend)
+    return _shared(asked, x, p, (rank - 1,))
 
 
-# ---------------------------------------------------------------------------------------- what they share
-def left_alone(x: Any, return_mask: bool, shape: tuple[int, ...] | None = None) -> Any:
-    """x itself (arrays: a copy), beside a mask that keeps everything where asked for."""
-    return (unchanged(x), np.ones(x.shape if shape is None else shape, np.bool_)) if return_mask else unchanged(x)
+def _shared(asked: Asked, x: Any, p: Any, shared: tuple[int, ...]) -> Any:
+    """`dropout` of a checked x with shared axes, which an index that is given knows itself."""
+    p = checked_rate(asked.operation, p)
+    index = asked.index_for(x.shape, shared if asked.index is None else ())
+    return bernoulli_map(asked, x, p, index, scale=inverted_scale(p))
 
 
-def noise_index(operation: str, shape: tuple[int, ...], key: Keys | None, index: Index | None) -> Index:
-    """The index of noise of `shape`, whose first axis K keys divide into K equal parts."""
-    if index is None and isinstance(key, tuple):
-        rows, rest = divmod(shape[0], len(key)) if shape else (0, 1)
-        if rest:
-            raise ValueError(f"{operation}: {len(key)} keys do not divide a first axis of noise of shape {shape}")
-        index = Index.whole((rows, *shape[1:]))
-    return fitting_index(operation, shape, key, index)
-
-
-def spread(noise: Any, shape: tuple[int, ...], key: Keys | None, index: Index) -> Any:
-    """Noise of `index`, drawn by one key or several, over the whole of `shape`."""
-    if isinstance(key, tuple) and noise.ndim > len(index.shape):
-        return np.broadcast_to(noise, (len(key), *index.shape)).reshape(shape)
-    return np.broadcast_to(noise, index.shape) if index.shape == shape else np.broadcast_to(noise, shape)
+def _by_rank(asked: Asked, x: Any, p: Any, ranks: dict[int, str]) -> Any:
+    """Channels of an array whose rank alone says what its axes are: the smaller of two ranks has no batch."""
+    x = checked_array(asked.operation, x)
+    rank = len(asked.shape_of_one_key(x.shape))
+    if rank not in ranks:
+        raise ValueError(
+            f"{asked.operation}: x must be {' or '.join(ranks.values())}, got shape {x.shape}; "
+            f"spatial_dropout takes other layouts by name"
+        )
+    first_spatial = 1 if ranks[rank].startswith("(C") else 2
+    return _shared(asked, x, p, tuple(range(first_spatial, rank)))
 
 
 def spatial_axes(
@@ -314,18 +310,6 @@ def spatial_axes(
     return tuple(axis for axis in range(rank) if axis not in taken)
 
 
-def checked_ids(operation: str, ids: Any, count: int | None = None, name: str = "ids") -> Any:
-    """An array of whole numbers, in [0, count) where a count is given. Raises TypeError, ValueError."""
-    ids = np.asarray(raw(ids))
-    if ids.size == 0 and ids.dtype.kind == "f":
-        ids = ids.astype(np.int64)  # an empty list
-    if ids.dtype.kind not in "iu":
-        raise TypeError(f"{operation}: {name} must be whole numbers, got dtype {ids.dtype}")
-    if count is not None and ids.size and not 0 <= ids.min() <= ids.max() < count:
-        raise ValueError(f"{operation}: {name} must lie in [0, {count}), got {ids.min()} to {ids.max()}")
-    return ids
-
-
 def _row_numbers(operation: str, name: str, rows: Any) -> Any:
     rows = checked_ids(operation, rows, name=name)
     if rows.size and rows.min() < 0:
@@ -338,63 +322,3 @@ def _axis(operation: str, name: str, axis: Any, rank: int) -> int:
     if number >= rank:
         raise ValueError(f"{operation}: {name} = {number} does not exist in an array of {rank} axes")
     return number % rank
-
-
-def _one_rank(x: Any, key: Keys | None, index: Index | None) -> int:
-    """How many axes x has without one in front that enumerates keys."""
-    return len(index.shape) if isinstance(index, Index) else x.ndim - isinstance(key, tuple)
-
-
-def _by_rank(
-    operation: str,
-    x: Any,
-    p: Any,
-    ranks: dict[int, str],
-    key: Keys | None,
-    mask: Any,
-    training: bool,
-    index: Index | None,
-    return_mask: bool,
-    backend: Any,
-) -> Any:
-    """Channels of an array whose rank alone says what its axes are: the smaller of two ranks has no batch."""
-    x = checked_array(operation, x)
-    rank = _one_rank(x, key, index)
-    if rank not in ranks:
-        raise ValueError(
-            f"{operation}: x must be {' or '.join(ranks.values())}, got shape {x.shape}; "
-            f"spatial_dropout takes other layouts by name"
-        )
-    first_spatial = 1 if ranks[rank].startswith("(C") else 2
-    return _shared(operation, x, p, tuple(range(first_spatial, rank)), key, mask, training, index, return_mask, backend)
-
-
-def _shared(
-    operation: str,
-    x: Any,
-    p: Any,
-    shared: tuple[int, ...],
-    key: Keys | None,
-    mask: Any,
-    training: bool,
-    index: Index | None,
-    return_mask: bool,
-    backend: Any,
-) -> Any:
-    """`dropout` of a checked x with shared axes, which an index that is given knows itself."""
-    p, key = checked_rate(operation, p), checked_key(operation, key)
-    if index is None:
-        index = fitting_index(operation, x.shape, key, None, shared)
-    if not training or (isinstance(p, float) and p == 0.0 and mask is None):
-        return left_alone(x, return_mask)
-    return bernoulli_map(
-        operation,
-        x,
-        p,
-        key=key,
-        mask=mask,
-        index=index,
-        scale=inverted_scale(p),
-        return_mask=return_mask,
-        backend=backend,
-    )

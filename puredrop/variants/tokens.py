@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import backends, ops, streams
-from ..random import Index, Keys
-from ..random.key import PERMUTATION
+from .. import ops, streams
+from ..random import PERMUTATION, Index, Keys
 from ..tensor import Tensor
-from .bernoulli_map import bernoulli_map, inverted_scale
-from .door import checked_array, checked_key, checked_rate, fitting_index, one_rate, whole_number
-from .noise import keep_array, required_key
-from .structured import checked_ids, left_alone, noise_index, spread
+from .asked import Asked
+from .bernoulli_map import inverted_scale, map_and_mask, map_given
+from .door import checked_array, checked_ids, checked_rate, one_rate, unchanged, whole_number
+from .noise import keep_over, spread
 
 __all__ = [
     "embedding_dropout",
@@ -53,31 +52,28 @@ def embedding_dropout(
     [[2.0, 2.0], [0.0, 0.0], [2.0, 2.0], [0.0, 0.0]]
     """
     name = "embedding_dropout"
-    weight, p, key = checked_array(name, weight), one_rate(name, p), checked_key(name, key)
+    asked = Asked(name, key, mask, training, None, return_mask, backend)
+    weight, p = checked_array(name, weight), one_rate(name, p)
     if weight.ndim != 2:
         raise ValueError(f"{name}: weight must be a matrix (V, D), got shape {weight.shape}")
     v, d = weight.shape
     ids = checked_ids(name, ids, v)
     if mask is not None or not training or p == 0:
-        rows = ops.take(weight, index=ids.reshape(-1), backend=backend)  # (n, D)
-        y = ops.reshape(rows, shape=(*ids.shape, d), backend=backend)
+        y = ops.rows(weight, ids=ids, backend=backend)  # (*ids.shape, D)
         keep = np.broadcast_to(True if mask is None else streams.checked_mask(mask, (*ids.shape, 1)), (*ids.shape, 1))
         if mask is not None and training:
-            y = bernoulli_map(name, y, p, key=None, mask=keep, scale=inverted_scale(p), backend=backend)
-        return (y, keep) if return_mask else y
-    # Each word is decided once, also by a source that knows nothing of equal element numbers.
+            y = map_given(asked, y, keep, scale=inverted_scale(p))
+        return asked.answer(y, keep)
+    # A word that occurs twice is looked up and decided once.
     words, place = np.unique(ids, return_inverse=True)  # (U,)
     place = place.reshape(-1)  # (n,)
-    rows = ops.take(weight, index=words, backend=backend)  # (U, D)
+    rows = ops.rows(weight, ids=words, backend=backend)  # (U, D)
     if isinstance(key, tuple):
         place = place + len(words) * _group(name, ids, len(key))
         rows = ops.broadcast_to(rows, shape=(len(key), *rows.shape), backend=backend)
-    index = Index.whole((v, d), shared=1)[words]
-    rows, keep = bernoulli_map(
-        name, rows, p, key=key, index=index, scale=inverted_scale(p), return_mask=True, backend=backend
-    )
-    y = ops.take(ops.reshape(rows, shape=(-1, d), backend=backend), index=place, backend=backend)  # (n, D)
-    y = ops.reshape(y, shape=(*ids.shape, d), backend=backend)
+    rows, keep = map_and_mask(asked, rows, p, Index.whole((v, d), shared=1)[words], scale=inverted_scale(p))
+    rows = ops.reshape(rows, shape=(-1, d), backend=backend)
+    y = ops.rows(rows, ids=place.reshape(ids.shape), backend=backend)  # (*ids.shape, D)
     return (y, keep.reshape(-1, d)[place, :1].reshape(*ids.shape, 1)) if return_mask else y
 
 
@@ -110,24 +106,18 @@ def word_dropout(
     >>> word_dropout([[5, 6, 7, 8, 9, 0]], 0.5, unknown=1, protected=0, key=Key(7)).tolist()
     [[1, 6, 7, 8, 9, 0]]
     """
-    name, p, key = "word_dropout", checked_rate("word_dropout", p), checked_key("word_dropout", key)
-    given, ids = ids, checked_ids(name, ids)
+    name = "word_dropout"
+    asked = Asked(name, key, mask, training, index, return_mask, backend)
+    given, p, ids = ids, checked_rate(name, p), checked_ids(name, ids)
     unknown = operator.index(unknown)
     if not np.iinfo(ids.dtype).min <= unknown <= np.iinfo(ids.dtype).max:
         raise ValueError(f"{name}: unknown = {unknown} does not fit ids of dtype {ids.dtype}")
-    if not training or (isinstance(p, float) and p == 0.0 and mask is None):
-        y = given if isinstance(given, Tensor) else ids.copy()
-        return (y, np.ones(ids.shape, np.bool_)) if return_mask else y
-    if mask is None:
-        index = fitting_index(name, ids.shape, key, index)
-        like = Tensor(np.float32(1), backend=given.backend if isinstance(given, Tensor) else backend)
-        keep = spread(keep_array(name, like, p, index, key=key), ids.shape, key, index)
-    else:
-        keep = np.broadcast_to(streams.checked_mask(mask, ids.shape), ids.shape)
-    keep = keep | np.isin(ids, protected)
+    if not asked.draws(p):
+        return asked.undrawn(given if isinstance(given, Tensor) else ids.copy())
+    like = Tensor(np.float32(1), asked.backend_of(given))  # ids have no dtype to draw in
+    keep = keep_over(asked, like, p, asked.index_for(ids.shape), ids.shape) | np.isin(ids, protected)
     y = np.where(keep, ids, ids.dtype.type(unknown))
-    y = Tensor(y, given.backend) if isinstance(given, Tensor) else y
-    return (y, keep) if return_mask else y
+    return asked.answer(Tensor(y, given.backend) if isinstance(given, Tensor) else y, keep)
 
 
 def patch_dropout(
@@ -161,26 +151,27 @@ def patch_dropout(
     [0.0, 1.0, 2.0, 6.0]
     """
     name = "patch_dropout"
-    x, p, key = checked_array(name, x), one_rate(name, p), checked_key(name, key)
+    asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x, p = checked_array(name, x), one_rate(name, p)
     if x.ndim != 3:
         raise ValueError(f"{name}: x must be (N, T, D), got shape {x.shape}")
     prefix = whole_number(name, "prefix", prefix, 0)
     if prefix > x.shape[1]:
         raise ValueError(f"{name}: prefix = {prefix} tokens are more than the {x.shape[1]} of x")
     shape = (x.shape[0], x.shape[1] - prefix)
-    if not training or (p == 0 and mask is None):
-        return left_alone(x, return_mask, shape)
+    if not asked.draws(p):
+        return asked.undrawn(unchanged(x), shape=shape)
     if mask is None:
-        keep = _fixed_count(name, x, shape, round(p * shape[1]), key, index, backend)
+        keep = _fixed_count(asked, x, shape, round(p * shape[1]))
     else:
         keep = np.broadcast_to(streams.checked_mask(mask, shape), shape)  # (N, P)
     kept = keep.sum(axis=1)  # (N,)
     if kept.size and kept.min() != kept.max():
         raise ValueError(f"{name}: every row of a mask must keep equally many, got {kept.min()} to {kept.max()}")
-    patches = prefix + np.nonzero(keep)[1].reshape(len(kept), -1)  # (N, k), in order
+    patches = prefix + np.nonzero(keep)[1].reshape(len(kept), kept.max(initial=0))  # (N, k), in order
     columns = np.concatenate([np.broadcast_to(np.arange(prefix), (len(kept), prefix)), patches], axis=1)
     y = ops.take(x, index=(np.arange(len(kept))[:, None], columns), backend=backend)  # (N, prefix + k, D)
-    return (y, keep) if return_mask else y
+    return asked.answer(y, keep)
 
 
 def nested_dropout(
@@ -212,27 +203,26 @@ def nested_dropout(
     [5.0, 2.0, 5.0]
     """
     name = "nested_dropout"
-    x, p, key = checked_array(name, x), one_rate(name, p), checked_key(name, key)
+    asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x, p = checked_array(name, x), one_rate(name, p)
     if x.ndim < 1 or x.shape[-1] < 1:
         raise ValueError(f"{name}: x must be (..., D) with D at least 1, got shape {x.shape}")
-    if not training or (p == 0 and mask is None):
-        return left_alone(x, return_mask)
+    if not asked.draws(p):
+        return asked.undrawn(unchanged(x))
     if mask is None:
         shape = (*x.shape[:-1], x.shape[-1] - 1)
-        index = noise_index(name, shape, key, index)
-        goes_on = spread(keep_array(name, x, p, index, key=key, backend=backend), shape, key, index)
+        goes_on = keep_over(asked, x, p, asked.index_in_parts(shape), shape)
         first = np.ones((*x.shape[:-1], 1), np.bool_)
         mask = np.logical_and.accumulate(np.concatenate([first, goes_on], axis=-1), axis=-1)  # like x
-    return bernoulli_map(name, x, p, key=None, mask=mask, return_mask=return_mask, backend=backend)
+    keep = np.broadcast_to(streams.checked_mask(mask, x.shape), x.shape)
+    return asked.answer(map_given(asked, x, keep), keep)
 
 
-def _fixed_count(
-    operation: str, x: Any, shape: tuple[int, int], dropped: int, key: Keys | None, index: Index | None, backend: Any
-) -> Any:
+def _fixed_count(asked: Asked, x: Any, shape: tuple[int, int], dropped: int) -> Any:
     """A mask that drops equally many in each row: those with the smallest (word, index)."""
-    index = noise_index(operation, shape, key, index)
-    draw = backends.get(x.backend if isinstance(x, Tensor) else backend).words
-    words = spread(draw(required_key(operation, key), index, PERMUTATION), shape, key, index)  # (N, P)
+    index = asked.index_in_parts(shape)
+    words = asked.backend_of(x).words(asked.needed_key(), index, PERMUTATION)
+    words = np.broadcast_to(spread(asked, words, index, shape), shape)  # (N, P)
     order = np.argsort(words, axis=-1, kind="stable")
     keep = np.ones(shape, np.bool_)
     np.put_along_axis(keep, order[:, :dropped], False, axis=-1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any
 
+from ...random import Index
 from ...variants import alpha_dropout, feature_alpha_dropout
 from ..case import Case, normal
 
@@ -25,10 +26,7 @@ def square_of_scale(p: float) -> float:
 
 OTHERWISE = MappingProxyType(
     {
-        "nonfinite": "dropped is a negative number, not 0; see tests/test_elementwise_variants.py",
         "signed zero": "a number is added",
-        "pytorch live": "its mask is not what differs from 0; see tests/test_elementwise_variants.py",
-        "pytorch golden": "its mask is not what differs from 0; see tests/test_elementwise_variants.py",
     }
 )
 
@@ -39,6 +37,7 @@ CASES = (
         formula=restored,
         mean=lambda x, p: square_of_scale(p) ** 0.5 * (1 - p) * x,
         variance=lambda x, p: square_of_scale(p) * p * (1 - p) * (x - SATURATION) ** 2,
+        pytorch="alpha_dropout",
         not_applicable=OTHERWISE,
         applies_to=("dense",),
         elsewhere={
@@ -50,15 +49,14 @@ CASES = (
         name="feature_alpha_dropout",
         call=feature_alpha_dropout,
         inputs=lambda rows, columns: (normal(rows, columns, 2),),
+        any_shape=False,
+        index=lambda x: Index.whole(x.shape, shared=2),
         noise_matrix=lambda noise: noise[:, :, 0],
         formula=restored,
         mean=lambda x, p: square_of_scale(p) ** 0.5 * (1 - p) * x,
         variance=lambda x, p: square_of_scale(p) * p * (1 - p) * (x - SATURATION) ** 2,
-        not_applicable={
-            **OTHERWISE,
-            "shapes": "needs two axes; see tests/test_elementwise_variants.py",
-            "shard": "the index must share the axes of a channel; see tests/test_elementwise_variants.py",
-        },
+        pytorch="feature_alpha_dropout",
+        not_applicable=OTHERWISE,
         applies_to=("conv",),
         elsewhere={
             "PyTorch": "torch.nn.FeatureAlphaDropout",

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 from typing import Any
 
 import numpy as np
 
+from ...random import Index
 from ...variants import drop_head, drop_key, scaled_dot_product_attention
-from ..case import Arrays, Case, normal
+from ..case import Arrays, Case, normal, part_of_x
 
-NO_PART = "the check cuts along the axis over which is normalised; tests/test_attention_variants.py cuts the others"
 Q_IS_KEPT = "probabilities are dropped, not q; tests/test_attention_variants.py has what must not reach the result"
-PYTORCH = "PyTorch's takes three inputs; tests/test_attention_variants.py replays its mask"
 
 
 def softmax(xp: Any, logits: Any) -> Any:
@@ -39,7 +39,16 @@ def attention_inputs(rows: int, columns: int) -> Arrays:
 def kept_softmax(xp: Any, logits: Any, keep: Any, p: float) -> Any:
     keep = keep | ~keep.any(-1)[..., None]  # a row without a key stays as it is
     e = xp.where(keep, xp.exp(logits), xp.zeros_like(logits))
-    return e / e.sum(-1)[..., None]
+    return xp.where(keep, e / e.sum(-1)[..., None], xp.zeros_like(logits))
+
+
+def over_all_masks(logits: Any, p: float) -> tuple[Any, Any]:
+    """Mean and variance of the weights of each row, which has few keys: all its masks in turn."""
+    masks = np.array(list(product((False, True), repeat=logits.shape[-1])))  # (2^S, S)
+    chances = np.prod(np.where(masks, 1 - p, p), axis=1)
+    values = np.array([kept_softmax(np, logits, np.broadcast_to(keep, logits.shape), p) for keep in masks])
+    mean = np.tensordot(chances, values, axes=1)
+    return mean, np.tensordot(chances, (values - mean) ** 2, axes=1)
 
 
 def heads(xp: Any, x: Any, keep: Any, p: float) -> Any:
@@ -63,17 +72,15 @@ CASES = (
         mean=lambda q, k, v, p: probabilities(np, q, k) @ v,
         variance=lambda q, k, v, p: probabilities(np, q, k) ** 2 @ v**2 * p / (1 - p),
         inputs=attention_inputs,
+        any_shape=False,
+        index=lambda q, k, v: Index.whole((len(q), len(k))),
+        axes=1,
+        part=part_of_x,
         evaluation=lambda xp, q, k, v, p: probabilities(xp, q, k) @ v,
         not_applicable={
-            "identity": "p = 0 gives attention without dropout, held against the formula",
             "nonfinite": Q_IS_KEPT,
             "nonfinite gradient": Q_IS_KEPT,
             "signed zero": "the result is a sum",
-            "shapes": "q, k and v have two axes at least; tests/test_attention_variants.py has others",
-            "shard": NO_PART,
-            "huge index": "the check knows variants of one input; tests/test_attention_variants.py has an index",
-            "pytorch live": PYTORCH,
-            "pytorch golden": PYTORCH,
         },
         applies_to=("attention",),
         elsewhere={
@@ -87,15 +94,15 @@ CASES = (
         name="drop_key",
         call=drop_key,
         formula=kept_softmax,
-        mean=None,
-        variance=None,
+        mean=lambda logits, p: over_all_masks(logits, p)[0],
+        variance=lambda logits, p: over_all_masks(logits, p)[1],
+        any_shape=False,
+        axes=1,
         at_one="formula",
         evaluation=lambda xp, logits, p: softmax(xp, logits),
         not_applicable={
-            "identity": "p = 0 gives the softmax, held against the formula",
             "signed zero": "weights are positive",
-            "shapes": "the softmax needs an axis of keys; tests/test_attention_variants.py has other shapes",
-            "shard": NO_PART,
+            "all dropped": "a row without a key stays as it is, held against the formula",
         },
         applies_to=("attention",),
     ),
@@ -105,10 +112,8 @@ CASES = (
         formula=heads,
         mean=lambda x, p: (1 - p ** x.shape[1]) * x,
         variance=heads_variance,
-        not_applicable={
-            "shapes": "there is a head axis; tests/test_attention_variants.py has other shapes",
-            "shard": NO_PART,
-        },
+        any_shape=False,
+        axes=1,
         applies_to=("attention",),
     ),
 )

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ...random import Index
 from ...variants import band_dropout, cutout, drop_block
 from ..case import Case, normal
 
-STRICT = "its axes have meanings, and other ranks are refused (tests/test_blocks.py)"
-SEEDS = "the index is that of the seeds or examples, not of x; shards are in tests/test_blocks.py"
 PLACES = "positions are real numbers, not a mask"
-FITS = {"shapes": STRICT, "shard": SEEDS, "huge index": SEEDS}
+FINER = "the numbers of a band's positions are twice its own, so that its index ends at 2^47"
 
 
 def normalised(xp: Any, x: Any, keep: Any, p: float) -> Any:
@@ -28,23 +27,6 @@ def normalised(xp: Any, x: Any, keep: Any, p: float) -> Any:
 def ends(noise: np.ndarray) -> np.ndarray:
     """The seeds of blocks of two on a map of three: the first element is dropped by one, the last by the other."""
     return noise[..., [0, 2]].reshape(len(noise), -1)
-
-
-def single_examples(operation: Any, **settings: Any) -> Any:
-    """The operation on x (rows, columns, L), every column an example of its own with one channel."""
-
-    def call(x: Any, p: Any, *, mask: Any = None, return_mask: bool = False, **options: Any) -> Any:
-        rows, columns, n = x.shape
-        if not options.get("training", True):
-            return operation(x, p, **settings, **options)
-        if mask is not None:
-            mask = mask.reshape(rows * columns, 1, n)
-        flat = x.reshape(rows * columns, 1, n)
-        y, keep = operation(flat, p, mask=mask, return_mask=True, **settings, **options)
-        y = y.reshape(rows, columns, n)
-        return (y, keep.reshape(rows, columns, n)) if return_mask else y
-
-    return call
 
 
 def covered_by_box(n: int, b: int) -> np.ndarray:
@@ -63,24 +45,35 @@ def covered_by_band(n: int, low: int, high: int) -> np.ndarray:
 
 
 def undrawn(noise: np.ndarray) -> np.ndarray:
-    """Where no region was drawn: nothing of the example is dropped."""
+    """Where no region was drawn, nothing of the example is dropped. As a matrix."""
     whole: np.ndarray = np.all(noise, axis=-1)
-    return whole
+    return whole.reshape(512, -1)
 
 
-def region_row(name: str, call: Any, covered: np.ndarray, elsewhere: dict[str, str]) -> Case:
+def region_row(
+    name: str,
+    call: Any,
+    covered: np.ndarray,
+    index_shape: tuple[int, ...],
+    *,
+    elsewhere: dict[str, str],
+    **not_applicable: str,
+) -> Case:
     """A row for one region in each example, drawn with probability p, that covers element i with probability
-    `covered[i]`."""
+    `covered[i]`. Its index has the examples, and then `index_shape`."""
     return Case(
         name=name,
         call=call,
-        inputs=lambda rows, columns: (normal(rows, columns, len(covered)),),
+        inputs=lambda rows, columns: (normal(rows * columns, 1, len(covered)),),
+        any_shape=False,
+        index=lambda x: Index.whole((len(x), *index_shape)),
+        axes=1,
         noise_matrix=undrawn,
         formula=lambda xp, x, keep, p: xp.where(keep, x, xp.zeros_like(x)),
         mean=lambda x, p: x * (1 - p * covered),
         variance=lambda x, p: x**2 * p * covered * (1 - p * covered),
         at_one="formula",
-        not_applicable=FITS | {"enumeration": PLACES},
+        not_applicable={"enumeration": PLACES, **not_applicable},
         applies_to=("input",),
         elsewhere=elsewhere,
     )
@@ -92,11 +85,12 @@ CASES = (
         # Blocks of 2 on maps of 3; gamma is (p / 2) (3 / 2), so that 4 / 3 of it makes p the rate of the seeds.
         call=partial(drop_block, spatial_dims=1, block_size=2, gamma_scale=4 / 3),
         inputs=lambda rows, columns: (normal(rows, columns // 2 or 1, 3),),
+        any_shape=False,
+        index=lambda x: Index.whole((*x.shape[:2], 2)),
         noise_matrix=ends,
         formula=normalised,
         mean=None,
         variance=None,
-        not_applicable=FITS,
         applies_to=("conv",),
         elsewhere={
             "torchvision": "torchvision.ops.DropBlock2d: and 3d; odd blocks only",
@@ -106,8 +100,9 @@ CASES = (
     ),
     region_row(
         "cutout",
-        single_examples(cutout, spatial_dims=1, size=2),
+        partial(cutout, spatial_dims=1, size=2),
         covered_by_box(4, 2),
+        (),
         elsewhere={
             "Keras": "keras.layers.RandomErasing: boxes of random size",
             "torchvision": "torchvision.transforms.RandomErasing: boxes of random size, inside the image",
@@ -118,11 +113,13 @@ CASES = (
     ),
     region_row(
         "band_dropout",
-        single_examples(band_dropout, axis=2, width=(1, 2)),
+        partial(band_dropout, axis=2, width=(1, 2)),
         covered_by_band(4, 1, 2),
+        (1,),
         elsewhere={
             "torchaudio": "torchaudio.transforms.TimeMasking: and FrequencyMasking",
             "Albumentations": "albumentations.TimeMasking: and FrequencyMasking",
         },
+        **{"huge index": FINER},
     ),
 )

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ...random import Index
 from ...variants import fixed_count_dropout, flipout, shakeout
-from ..case import Arrays, Case, normal
+from ..case import Arrays, Case, normal, part_of_x
 
 C = 0.25
 GROUP = 10  # (1 - p) GROUP is whole at every rate of the checks of chance
@@ -20,8 +21,10 @@ def shake(w: Any, p: Any, **options: Any) -> Any:
 
 
 def shaken(xp: Any, w: Any, keep: Any, p: float) -> Any:
-    kept = (w + C * p * xp.sign(w)) / (1 - p) if p < 1 else w * 0
-    return xp.where(keep, kept, -C * xp.sign(w))
+    one = xp.ones_like(w)
+    sign = xp.where(w > 0, one, xp.where(w < 0, -one, 0 * one))  # 0 for a NaN
+    kept = (w + C * p * sign) / (1 - p) if p < 1 else w * 0
+    return xp.where(keep, kept, -C * sign)
 
 
 def counted(xp: Any, x: Any, keep: Any, p: float) -> Any:
@@ -55,28 +58,26 @@ CASES = (
         name="shakeout",
         call=shake,
         inputs=lambda rows, columns: (normal(rows, columns, 2),),
+        any_shape=False,
+        index=lambda w: Index.whole(w.shape, shared=2),
         noise_matrix=lambda noise: noise[:, :, 0],
         formula=shaken,
         mean=lambda w, p: w,
         variance=lambda w, p: (np.abs(w) + C) ** 2 * p / (1 - p),
         at_one="formula",
-        not_applicable={
-            "shapes": f"needs the axes of the input units; {ELSEWHERE}",
-            "shard": f"the index must share the axes of the output units; {ELSEWHERE}",
-            "signed zero": "c p sgn(w) is added",
-        },
+        not_applicable={"signed zero": "c p sgn(w) is added", "all dropped": "p = 1 gives -c sgn(w) of every weight"},
         applies_to=("dense", "conv"),
     ),
     Case(
         name="fixed_count_dropout",
         call=fixed_count_dropout,
-        inputs=lambda rows, columns: (normal(rows, columns, GROUP),),
+        inputs=lambda rows, columns: (normal(rows, columns // 4 or 1, GROUP),),
+        any_shape=False,
         noise_matrix=lambda noise: noise[:, :, 0],  # groups are independent, elements of a group are not
         formula=counted,
         mean=lambda x, p: x,
         variance=lambda x, p: x**2 * (GROUP / kept_of_group(p) - 1),
         not_applicable={
-            "shapes": f"needs an axis to count along; {ELSEWHERE}",
             "enumeration": f"the masks of a fixed count are not independent decisions; {ELSEWHERE}",
         },
         applies_to=("dense", "conv", "attention"),
@@ -85,6 +86,11 @@ CASES = (
         name="flipout",
         call=scaled_flipout,
         inputs=layer,
+        any_shape=False,
+        index=lambda x, w, d: Index.whole((len(x), sum(w.shape))),
+        axes=1,
+        part=part_of_x,
+        drop_rate=lambda p: 0.5,  # the signs are fair at every size of the perturbation
         formula=flipped,
         mean=lambda x, w, d, p: x @ w.T,
         variance=lambda x, w, d, p: x**2 @ (p * d).T ** 2,
@@ -92,16 +98,8 @@ CASES = (
         at_one="formula",
         evaluation=lambda xp, x, w, d, p: x @ w.T,
         not_applicable={
-            **dict.fromkeys(
-                ("rate", "structure", "calls", "addresses", "nested"),
-                f"the signs are fair at every size of the perturbation; {ELSEWHERE}",
-            ),
-            **dict.fromkeys(("nonfinite", "nonfinite gradient", "signed zero"), "signs drop nothing"),
-            "identity": f"p = 0 gives the linear layer; {ELSEWHERE}",
-            "shapes": f"the result has the shape of a linear layer; {ELSEWHERE}",
-            "errors": f"takes no rate; {ELSEWHERE}",
-            "shard": f"has several inputs; {ELSEWHERE}",
-            "huge index": f"has several inputs; {ELSEWHERE}",
+            **dict.fromkeys(("nonfinite", "nonfinite gradient", "signed zero", "all dropped"), "signs drop nothing"),
+            "rate errors": f"takes no rate; {ELSEWHERE}",
         },
         applies_to=("dense", "recurrent"),
         elsewhere={"TFP": "tfp.layers.DenseFlipout: it draws the perturbation too, in evaluation as well"},

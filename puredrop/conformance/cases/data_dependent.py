@@ -30,8 +30,11 @@ def kept(xp: Any, a: Any, p: float) -> Any:
 
 
 def below(x: Any, p: float) -> Any:
-    """Where the normalised x is at most 1 - p."""
-    return (x - x.min()) / (x.max() - x.min() or 1) <= 1 - p if 0 not in x.shape else x == x
+    """Where x is not in the upper share p of its range."""
+    if 0 in x.shape:
+        return x == x
+    low, high = x[x == x].min(), x[x == x].max()
+    return ~(x - low > (1 - p) * (high - low))
 
 
 def some_inactive(rows: int, columns: int) -> Arrays:
@@ -63,9 +66,7 @@ CASES = (
         variance=lambda x, a, p: kept(np, a, p) * (1 - kept(np, a, p)) * x**2,
         evaluation=lambda xp, x, a, p: kept(xp, a, p) * x,
         not_applicable={
-            "shard": f"there are several inputs; parts are {TESTED}",
-            "huge index": f"there are several inputs; parts are {TESTED}",
-            "errors": f"p stands for beta, of which every number is good; {TESTED}",
+            "rate errors": f"p stands for beta, of which every number is good; {TESTED}",
         },
         applies_to=("dense", "conv"),
     ),
@@ -75,12 +76,13 @@ CASES = (
         formula=lambda xp, x, keep, p: xp.where(keep & below(x, p), x, xp.zeros_like(x)),
         mean=lambda x, p: np.where(below(x, p), x, 0),
         variance=lambda x, p: 0 * x,
+        index=None,
         at_one="formula",
         not_applicable={
-            **dict.fromkeys(("rate", "structure", "calls", "addresses", "moments"), NO_CHANCE),
+            **dict.fromkeys(("rate", "structure", "calls", "addresses"), NO_CHANCE),
             "nonfinite": f"a tensor with NaN or infinities has no range and is left as it is; {TESTED}",
             "shard": f"{NO_CHANCE}; it takes no index",
-            "huge index": f"{NO_CHANCE}; it takes no index",
+            "all dropped": f"the smallest elements stay at every p; {TESTED}",
             "injected mask": f"the formula has the mask of the rule; {TESTED}",
         },
         applies_to=("dense", "conv"),

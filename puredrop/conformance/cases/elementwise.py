@@ -20,7 +20,7 @@ CASES = (
         formula=inverted,
         mean=lambda x, p: x,
         variance=lambda x, p: x**2 * p / (1 - p),
-        pytorch=lambda torch, x, p: torch.nn.functional.dropout(x, p),
+        pytorch="dropout",
         applies_to=("dense", "conv", "recurrent", "attention", "embedding", "residual", "graph", "input"),
         elsewhere={
             "PyTorch": "torch.nn.Dropout",

@@ -9,8 +9,6 @@ import numpy as np
 from ...variants import continuous_dropout, gaussian_dropout, gaussian_noise, information_dropout
 from ..case import Arrays, Case, normal
 
-NOTHING_DROPPED = "nothing is dropped: a NaN stays a NaN"
-
 
 def limited_alpha(x: Any, alpha: Any, p: Any, **options: Any) -> Any:
     """The one parameter of the table is the limit on alpha, which is an input."""
@@ -38,11 +36,7 @@ CASES = (
         mean=lambda x, p: x,
         variance=lambda x, p: x**2 * p / (1 - p),
         at_one="raises",
-        real_noise=True,
-        not_applicable={
-            "nonfinite": NOTHING_DROPPED,
-            "signed zero": "the noise has either sign",
-        },
+        real_noise="normal",
         applies_to=("dense", "recurrent", "attention", "embedding", "graph"),
         elsewhere={"Keras": "keras.layers.GaussianDropout"},
     ),
@@ -53,11 +47,7 @@ CASES = (
         mean=lambda x, p: x,
         variance=lambda x, p: x**2 * p / (1 - p),
         at_one="raises",
-        real_noise=True,
-        not_applicable={
-            "nonfinite": NOTHING_DROPPED,
-            "signed zero": "the factor has either sign",
-        },
+        real_noise="uniform",
         applies_to=("dense", "conv"),
     ),
     Case(
@@ -68,11 +58,8 @@ CASES = (
         variance=lambda x, p: np.full_like(x, p * p),
         rates=(0.0, 0.1, 0.5, 2.0),  # p is sigma
         at_one="formula",
-        real_noise=True,
-        not_applicable={
-            "nonfinite": NOTHING_DROPPED,
-            "signed zero": "noise is added",
-        },
+        real_noise="normal",
+        not_applicable={"signed zero": "noise is added"},
         applies_to=("input", "dense", "conv"),
         elsewhere={"Keras": "keras.layers.GaussianNoise: sigma at most 1"},
     ),
@@ -85,13 +72,7 @@ CASES = (
         variance=log_normal_variance,
         rates=(0.0, 0.1, 0.7, 2.0),  # p is max_alpha
         at_one="formula",
-        real_noise=True,
-        not_applicable={
-            "nonfinite": NOTHING_DROPPED,
-            "signed zero": "there is no mask; see tests/test_elementwise_variants.py",
-            "shard": "has two inputs; see tests/test_elementwise_variants.py",
-            "huge index": "has two inputs; see tests/test_elementwise_variants.py",
-        },
+        real_noise="normal",
         applies_to=("dense", "conv"),
     ),
 )

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from ... import ops
+from ...random import Index
 from ...variants import drop_edge, drop_message, drop_node, drop_node_features, drop_path_edges
 from ..case import Arrays, Case, normal
 from .elementwise import inverted
+from .residual import batches, gates, share_all_but_examples
 
 TESTED = "tested in tests/test_graph.py"
 
@@ -52,7 +54,12 @@ def removed(xp: Any, w: Any, keep: Any, p: float) -> Any:
 
 
 def edges_row(
-    name: str, removal: Callable[..., tuple[Any, Any]], *, elsewhere: dict[str, str], **not_applicable: str
+    name: str,
+    removal: Callable[..., tuple[Any, Any]],
+    draws_several: bool = False,
+    *,
+    elsewhere: dict[str, str],
+    **not_applicable: str,
 ) -> Case:
     """The row of a function on edge lists: unscaled, independent here by the choice of the graph."""
     return Case(
@@ -62,24 +69,16 @@ def edges_row(
         mean=lambda w, p: (1 - p) * w,
         variance=lambda w, p: p * (1 - p) * w**2,
         evaluation=lambda xp, w, p: w,
+        index=None,
+        draws_several=draws_several,
         not_applicable={
-            "errors": f"edges are whole numbers and p is checked beside them; {TESTED}",
+            "dtype errors": f"weights are no argument, and edges are whole numbers; {TESTED}",
             "shard": "an edge list is a whole graph and takes no part of one",
-            "huge index": "an edge list is a whole graph and takes no part of one",
             **not_applicable,
         },
         applies_to=("graph",),
         elsewhere=elsewhere,
     )
-
-
-def features(x: Any, p: Any, *, mask: Any = None, return_mask: bool = False, **options: Any) -> Any:
-    """A node for each of rows x columns, with two features."""
-    rows = ops.reshape(x, shape=(-1, 2)) if options.get("training", True) else x
-    mask = None if mask is None else mask.reshape(-1, 2)
-    y, keep = drop_node_features(rows, p, mask=mask, return_mask=True, **options)
-    y = y if rows is x else ops.reshape(y, shape=x.shape)
-    return (y, keep.reshape(x.shape)) if return_mask else y
 
 
 def messages(rows: int, columns: int) -> Arrays:
@@ -106,21 +105,21 @@ CASES = (
     ),
     Case(
         name="drop_node_features",
-        call=features,
-        inputs=lambda rows, columns: (normal(rows, columns, 2),),
-        noise_matrix=lambda keep: keep[:, :, 0],
+        call=drop_node_features,
+        inputs=batches(1),
+        any_shape=False,
+        index=share_all_but_examples,
+        axes=1,
+        noise_matrix=gates,
         formula=inverted,
         mean=lambda x, p: x,
         variance=lambda x, p: x**2 * p / (1 - p),
-        not_applicable=dict.fromkeys(
-            ("shapes", "shard", "huge index"),
-            f"one draw for all features of a node, so x has an axis of nodes; {TESTED}",
-        ),
         applies_to=("graph",),
     ),
     edges_row(
         "drop_path_edges",
         by_path,
+        True,
         enumeration="walks draw uniform numbers, which are not enumerated",
         elsewhere={"PyG": "torch_geometric.utils.dropout_path"},
     ),
@@ -128,19 +127,14 @@ CASES = (
         name="drop_message",
         call=drop_message,
         inputs=messages,
+        any_shape=False,
+        index=lambda x, edges: Index.whole((edges.shape[1], *x.shape[1:])),
+        axes=1,
+        part=lambda of, x, edges: (x, edges[:, *of]),
         formula=lambda xp, x, edges, keep, p: inverted(xp, x[edges[0]], keep, p),
         mean=lambda x, edges, p: x[edges[0]],
         variance=lambda x, edges, p: x[edges[0]] ** 2 * p / (1 - p),
         evaluation=lambda xp, x, edges, p: x[edges[0]],
-        not_applicable={
-            "identity": "messages come in the order of the edges, held against the formula",
-            "nonfinite": f"messages come in the order of the edges; {TESTED}",
-            "nonfinite gradient": f"messages come in the order of the edges; {TESTED}",
-            "signed zero": f"messages come in the order of the edges; {TESTED}",
-            "shapes": f"edges have a shape of their own; {TESTED}",
-            "shard": f"there are several inputs; parts are {TESTED}",
-            "huge index": f"there are several inputs; parts are {TESTED}",
-        },
         applies_to=("graph",),
     ),
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...random import Index
 from ...variants import (
     concrete_dropout,
     local_reparametrisation_linear,
@@ -14,27 +15,12 @@ from ...variants import (
     spatial_concrete_dropout,
     variational_gaussian_dropout,
 )
-from ..case import Arrays, Case, normal
+from ..case import Arrays, Case, normal, part_of_x
 
 TESTED = "tested in tests/test_learned.py"
 A_TEMPERATURE = "p stands for the temperature, which cannot be 0"
-SEVERAL_INPUTS = {
-    "shard": f"there are several inputs; parts are {TESTED}",
-    "huge index": f"there are several inputs; parts are {TESTED}",
-}
-A_DENSE_LAYER = {
-    **SEVERAL_INPUTS,
-    "identity": f"without noise it is a dense layer; {TESTED}",
-    "signed zero": "y is a sum of products",
-    "layout": f"matrix products round by memory layout, so that last bits differ; equal noise is {TESTED}",
-    "shapes": f"the inputs have shapes of their own; {TESTED}",
-}
-A_CONCRETE_MASK = {
-    **SEVERAL_INPUTS,
-    "identity": f"{A_TEMPERATURE}; small rates are {TESTED}",
-    "untouched": f"{A_TEMPERATURE}; {TESTED}",
-    "signed zero": f"the noise is no mask: every element is kept in part; {TESTED}",
-}
+A_SUM = {"signed zero": "y is a sum of products"}
+NO_IDENTITY = {"identity": f"{A_TEMPERATURE}; small rates are {TESTED}"}
 
 
 def with_one_a_column(rows: int, columns: int) -> Arrays:
@@ -48,8 +34,13 @@ def channels(rows: int, columns: int) -> Arrays:
 
 
 def dense(rows: int, columns: int) -> Arrays:
-    """x, weight, a parameter for each weight, and bias."""
-    return normal(rows, columns), normal(2, columns, seed=1), normal(2, columns, seed=2), normal(2, seed=3)
+    """x, weight, a parameter for each weight, and bias. The noise is that of the outputs."""
+    return normal(rows, 3), normal(columns, 3, seed=1), normal(columns, 3, seed=2), normal(columns, seed=3)
+
+
+def outputs(x: Any, weight: Any, *_: Any) -> Index:
+    """One number an output and example."""
+    return Index.whole((len(x), len(weight)))
 
 
 def smaller(xp: Any, a: Any, high: float) -> Any:
@@ -95,9 +86,8 @@ def even_rows(rows: int, columns: int) -> Arrays:
 
 def by_halves(xp: Any, x: Any, keep: Any, p: float) -> Any:
     """The first mask for the first half of the rows, the second for the second."""
-    half = x.shape[0] // 2
-    each = xp.stack([keep[0]] * half + [keep[1]] * half)
-    return xp.where(each, x, xp.zeros_like(x))
+    member = np.arange(len(x)) // max(1, len(x) // 2)  # (N,)
+    return xp.where(keep[member], x, xp.zeros_like(x))
 
 
 FIXED = "masks of a fixed number of features are shared by rows"
@@ -112,8 +102,9 @@ CASES = (
         variance=lambda x, la, p: x**2 * np.minimum(np.exp(la), p),
         rates=(0.0, 0.5, 1.5, 10.0),
         at_one="formula",
-        real_noise=True,
-        not_applicable={**SEVERAL_INPUTS, "signed zero": "the noise has either sign"},
+        real_noise="normal",
+        axes=1,
+        part=part_of_x,
         applies_to=("dense", "conv"),
     ),
     Case(
@@ -126,8 +117,12 @@ CASES = (
         rates=(0.5, 1.5, 10.0),
         at_one="formula",
         evaluation=lambda xp, x, w, la, b, p: x @ w.T + b,
-        real_noise=True,
-        not_applicable=A_DENSE_LAYER,
+        any_shape=False,
+        real_noise="normal",
+        index=outputs,
+        axes=1,
+        part=part_of_x,
+        not_applicable=A_SUM,
         applies_to=("dense",),
         elsewhere={
             "TFP": "tfp.layers.DenseLocalReparameterization: free variances; draws in evaluation too",
@@ -143,8 +138,12 @@ CASES = (
         rates=(0.0, 0.5, 8.0),
         at_one="formula",
         evaluation=lambda xp, x, w, ls, b, p: x @ (w * (relative_variance(xp, w, ls, p) <= np.exp(0.25))).T + b,
-        real_noise=True,
-        not_applicable=A_DENSE_LAYER,
+        any_shape=False,
+        real_noise="normal",
+        index=outputs,
+        axes=1,
+        part=part_of_x,
+        not_applicable={**A_SUM, "identity": "p limits log alpha, and at every limit there is noise"},
         applies_to=("dense",),
     ),
     Case(
@@ -156,8 +155,10 @@ CASES = (
         variance=lambda x, rho, p: x**2 * concrete_powers(rho, p)[1],
         rates=(0.1, 0.5, 2.0),
         at_one="formula",
-        real_noise=True,
-        not_applicable=A_CONCRETE_MASK,
+        real_noise="uniform",
+        axes=1,
+        part=part_of_x,
+        not_applicable=NO_IDENTITY,
         applies_to=("dense",),
     ),
     Case(
@@ -169,8 +170,13 @@ CASES = (
         variance=lambda x, rho, p: x**2 * concrete_powers(rho, p)[1][:, None, None],
         rates=(0.1, 0.5, 2.0),
         at_one="formula",
-        real_noise=True,
-        not_applicable={**A_CONCRETE_MASK, "shapes": f"x is (N, C, positions ...); {TESTED}"},
+        any_shape=False,
+        real_noise="uniform",
+        index=lambda x, rho: Index.whole(x.shape, shared=(2, 3)),
+        axes=1,
+        part=part_of_x,
+        noise_matrix=lambda u: u[:, :, 0, 0],
+        not_applicable=NO_IDENTITY,
         applies_to=("conv",),
     ),
     Case(
@@ -180,16 +186,14 @@ CASES = (
         formula=by_halves,
         mean=None,
         variance=None,
-        noise_matrix=lambda keep: keep,
+        any_shape=False,
+        index=None,
         at_one="formula",
         not_applicable={
             **dict.fromkeys(("rate", "structure", "calls", "addresses", "nested"), f"{FIXED}; {TESTED}"),
-            **dict.fromkeys(("nonfinite", "nonfinite gradient", "signed zero"), f"{FIXED}; {TESTED}"),
-            "shapes": f"x is (N, C, ...); {TESTED}",
             "shard": "a part of the batch would be divided among all members",
-            "huge index": "a part of the batch would be divided among all members",
             "evaluation": f"masks are the same in evaluation; {TESTED}",
-            "errors": f"p stands for scale - 1; {TESTED}",
+            "rate errors": f"p stands for scale - 1; {TESTED}",
         },
         applies_to=("dense", "conv"),
         elsewhere={"masksembles": "masksembles.torch.Masksembles1D: and 2D, for Keras too"},

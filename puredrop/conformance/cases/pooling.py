@@ -7,18 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ...random import Index
 from ...variants import max_pool_dropout, stochastic_pool
 from ..case import Case, normal
 
-STRICT = "its axes have meanings, and other ranks are refused (tests/test_blocks.py)"
-OWN_TEST = "the result has another shape than x; tests/test_blocks.py"
-LOOK = {
-    "shapes": STRICT,
-    "shard": "windows of x, not elements, are a part of the whole",
-    "huge index": "x has three axes or more",
-    "identity": "it pools at every rate: held against the formula",
-    "signed zero": OWN_TEST,
-}
+NO_RATE = "there is no rate; the other arguments are in tests/test_blocks.py"
 
 
 def pairs(x: Any) -> tuple[Any, Any]:
@@ -54,30 +47,31 @@ CASES = (
         name="max_pool_dropout",
         call=partial(max_pool_dropout, spatial_dims=1, size=2),
         inputs=lambda rows, columns: (np.abs(normal(rows, columns // 4 or 1, 4)),),
+        any_shape=False,
         noise_matrix=lambda noise: noise.reshape(len(noise), -1),
         formula=largest_left,
         mean=expected_largest,
         variance=lambda x, p: expected_largest(x**2, p) - expected_largest(x, p) ** 2,
         evaluation=lambda xp, x, p: expected_largest(x, p),
         at_one="formula",
-        not_applicable=LOOK | {"nonfinite": OWN_TEST, "nonfinite gradient": OWN_TEST},
+        not_applicable={"signed zero": "the larger of -0 and +0 is either of them"},
         applies_to=("pooling",),
     ),
     Case(
         name="stochastic_pool",
         call=lambda x, p, **options: stochastic_pool(x, spatial_dims=1, size=2, **options),
-        inputs=lambda rows, columns: (np.abs(normal(rows, columns, 4)),),
+        inputs=lambda rows, columns: (np.abs(normal(rows, columns // 2 or 1, 4)),),
+        any_shape=False,
+        index=lambda x: Index.whole((*x.shape[:2], 2)),
+        noise_matrix=lambda u: u.reshape(len(u), -1),
         formula=in_proportion,
         mean=lambda x, p: expected_in_proportion(x),
         variance=lambda x, p: expected_in_proportion(x, 3) - expected_in_proportion(x) ** 2,
         evaluation=lambda xp, x, p: expected_in_proportion(x),
         rates=(0.5,),
-        real_noise=True,
-        not_applicable=LOOK
-        | {
-            "all dropped": "there is no rate",
-            "errors": "there is no rate; the other arguments are in tests/test_blocks.py",
-        },
+        at_one="formula",
+        real_noise="uniform",
+        not_applicable={"identity": NO_RATE, "rate errors": NO_RATE, "signed zero": "zeros have no proportions"},
         applies_to=("pooling",),
     ),
 )

@@ -35,16 +35,7 @@ def cell(u: Any, c: Any, f: Any, i: Any, p: float) -> Any:
     return f * c + i * u
 
 
-SEVERAL_INPUTS = {
-    "shard": "one time step has several inputs; parts are tested in tests/test_recurrent_variants.py",
-    "huge index": "one time step has several inputs; parts are tested in tests/test_recurrent_variants.py",
-}
-A_MEMORY = {
-    **SEVERAL_INPUTS,
-    "identity": "p = 0 gives the memory of the cell, held against the formula",
-    "signed zero": "y is a sum of products",
-}
-GATES_FIRST = "y has an axis of gates besides; tested in tests/test_recurrent_variants.py"
+A_SUM = {"signed zero": "y is a sum of products"}
 
 CASES = (
     Case(
@@ -56,9 +47,9 @@ CASES = (
         variance=lambda x, p: np.concatenate([x, x]) ** 2 * p / (1 - p),
         at_one="formula",
         evaluation=lambda xp, x, p: xp.concatenate([x, x]),
-        not_applicable=dict.fromkeys(
-            ("identity", "nonfinite", "nonfinite gradient", "signed zero", "shapes", "shard", "huge index"), GATES_FIRST
-        ),
+        any_shape=False,
+        index=None,
+        not_applicable={"shard": "it takes no index"},
         applies_to=("recurrent",),
         elsewhere={"Keras": "keras.layers.LSTM(recurrent_dropout=): and GRU; no dropout at p = 1"},
     ),
@@ -71,7 +62,7 @@ CASES = (
         variance=lambda u, c, f, i, p: (i * u) ** 2 * p / (1 - p),
         at_one="formula",
         evaluation=lambda xp, u, c, f, i, p: cell(u, c, f, i, p),
-        not_applicable=A_MEMORY,
+        not_applicable=A_SUM,
         applies_to=("recurrent",),
     ),
     Case(
@@ -82,7 +73,7 @@ CASES = (
         mean=lambda u, c, f, i, p: (1 - p) * cell(u, c, f, i, p),
         variance=lambda u, c, f, i, p: p * (1 - p) * cell(u, c, f, i, p) ** 2,
         evaluation=lambda xp, u, c, f, i, p: f * c + (1 - p) * i * u,
-        not_applicable=A_MEMORY,
+        not_applicable=A_SUM,
         applies_to=("recurrent",),
     ),
     Case(
@@ -94,7 +85,6 @@ CASES = (
         variance=lambda new, old, p: p * (1 - p) * (new - old) ** 2,
         at_one="formula",
         evaluation=lambda xp, new, old, p: p * old + (1 - p) * new,
-        not_applicable=SEVERAL_INPUTS,
         applies_to=("recurrent",),
         elsewhere={
             "fairseq": "fairseq.modules.LSTMCellWithZoneOut: one rate for h and c",

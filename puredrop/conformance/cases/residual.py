@@ -7,19 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ...random import Index
 from ...variants import drop_path, fractal_join, layer_drop, shake_drop, shake_shake, stochastic_depth, swapout
 from ..case import Arrays, Case, normal
 from .elementwise import inverted
 
 RUN = 12  # how many layers of the example stack do something; the statistics want more, and the others are identities
-BRANCH = {
-    "identity": "p = 0 gives the sum of x and its residual, held against the formula",
-    "signed zero": "the result is a sum",
-    "shard": "the check knows variants of one input; tests/test_residual.py draws parts of a batch",
-    "huge index": "the check knows variants of one input; tests/test_residual.py draws parts of a batch",
-}
-TESTED = "tests/test_residual.py has it: the noise has an axis that x has not"
-BATCH_AXIS = "a gate for each example needs a batch axis; tests/test_residual.py has one gate for any shape"
 FALSE_GRADIENT = "the gradient is not that of y, by design; 'pytorch autograd' holds it"
 
 
@@ -31,6 +24,11 @@ def batches(count: int) -> Any:
 def gates(noise: np.ndarray) -> np.ndarray:
     """One gate an example, as a matrix."""
     return noise[:, 0].reshape(512, -1)
+
+
+def share_all_but_examples(x: np.ndarray, *_: np.ndarray) -> Index:
+    """One gate an example."""
+    return Index.whole(x.shape, shared=range(1, x.ndim))
 
 
 # ------------------------------------------------------------------------------------------------------- layers
@@ -75,8 +73,10 @@ def join(a: Any, b: Any, c: Any, p: Any, **options: Any) -> Any:
 
 
 def join_formula(xp: Any, a: Any, b: Any, c: Any, keep: Any, p: float) -> Any:
-    total = sum(xp.where(kept, path, xp.zeros_like(path)) for kept, path in zip(keep, (a, b, c), strict=True))
-    return total / keep.sum(0)
+    first, second, third = (
+        xp.where(kept, path, xp.zeros_like(path)) for kept, path in zip(keep, (a, b, c), strict=True)
+    )
+    return (first + second + third) / keep.sum(0)
 
 
 def join_variance(a: Any, b: Any, c: Any, p: float) -> Any:
@@ -108,12 +108,10 @@ CASES = (
         mean=lambda x, p: x,
         variance=lambda x, p: x**2 * p / (1 - p),
         inputs=batches(1),
+        any_shape=False,
+        index=share_all_but_examples,
+        axes=1,
         noise_matrix=gates,
-        not_applicable={
-            "shapes": BATCH_AXIS,
-            "shard": "an index must share the axes of a gate; tests/test_residual.py draws parts of a batch",
-            "huge index": "an index must share the axes of a gate; tests/test_residual.py draws parts of a batch",
-        },
         applies_to=("residual", "conv", "attention"),
         elsewhere={
             "torchvision": 'torchvision.ops.StochasticDepth: mode="row"',
@@ -128,10 +126,12 @@ CASES = (
         mean=lambda residual, x, p: x + (1 - p) * residual,
         variance=lambda residual, x, p: residual**2 * p * (1 - p),
         inputs=batches(2),
+        any_shape=False,
+        index=share_all_but_examples,
+        axes=1,
         noise_matrix=gates,
         at_one="formula",
         evaluation=lambda xp, residual, x, p: x + (1 - p) * residual,
-        not_applicable={**BRANCH, "shapes": BATCH_AXIS},
         applies_to=("residual", "conv"),
         elsewhere={
             "torchvision": "torchvision.ops.StochasticDepth: scales in training, not in evaluation",
@@ -148,9 +148,10 @@ CASES = (
         mean=lambda x, f, p: (1 - p) * (x + f),
         variance=lambda x, f, p: p * (1 - p) * (x**2 + f**2),
         inputs=lambda rows, columns: (normal(rows, max(1, columns // 2)), normal(rows, max(1, columns // 2), seed=1)),
+        in_front=1,
+        draws_several=True,
         noise_matrix=lambda noise: noise[0],
         evaluation=lambda xp, x, f, p: (1 - p) * (x + f),
-        not_applicable={**BRANCH, "nonfinite": TESTED, "nonfinite gradient": TESTED},
         applies_to=("residual", "conv"),
     ),
     Case(
@@ -160,16 +161,14 @@ CASES = (
         mean=lambda x, factors, p: stack_moments(x, factors, p)[0],
         variance=stack_variance,
         inputs=stack_inputs,
+        any_shape=False,
+        index=None,
         noise_matrix=lambda noise: noise.reshape(512, -1),
         at_one="formula",
         evaluation=lambda xp, x, factors, p: stack_formula(xp, x, factors, np.ones(factors.size, np.bool_), p),
         not_applicable={
-            **BRANCH,
-            "identity": "p = 0 runs all layers, held against the formula",
-            "nonfinite": "what is dropped is a function; tests/test_residual.py shows that it is not run",
+            "signed zero": "the result is a sum",
             "nonfinite gradient": "what is dropped is a function; tests/test_residual.py shows that it is not run",
-            "moments": "a product of layers is far from normal; 'enumeration' holds mean and variance exactly",
-            "huge index": "a layer number is no address in x",
             "shard": "a layer number is no address in x",
         },
         applies_to=("residual", "attention"),
@@ -184,19 +183,18 @@ CASES = (
         formula=join_formula,
         mean=lambda a, b, c, p: (a + b + c) / 3,
         variance=join_variance,
-        inputs=lambda rows, columns: tuple(normal(rows, columns, seed=i) for i in range(3)),
+        inputs=lambda rows, columns: batches(3)(rows, columns // 4 or 1),  # five decisions an example
+        any_shape=False,
+        index=share_all_but_examples,
+        axes=1,
+        in_front=1,
+        draws_several=True,
+        noise_matrix=lambda noise: gates(noise[0]),
+        drop_rate=lambda p: p - p**3 / 3,  # where all three are dropped, one of them is kept
         at_one="formula",
         evaluation=lambda xp, a, b, c, p: (a + b + c) / 3,
         not_applicable={
-            **BRANCH,
-            "identity": "p = 0 gives the mean of the paths, held against the formula",
-            "nonfinite": TESTED,
-            "nonfinite gradient": TESTED,
-            "shapes": BATCH_AXIS,
-            **dict.fromkeys(
-                ("rate", "structure", "calls", "addresses", "nested"),
-                "one path is always kept, so gates depend on each other; tests/test_residual.py counts them",
-            ),
+            "nested": "where a larger p drops all paths, one that a smaller p drops may be kept",
         },
         applies_to=("conv",),
     ),
@@ -206,15 +204,20 @@ CASES = (
         formula=lambda xp, x, f, factors, p: x + false_gradient(f, factors[0], factors[1]),
         mean=lambda x, f, p: x + shaken_moments(p)[0] * f,
         variance=lambda x, f, p: shaken_moments(p)[1] * f**2,
-        inputs=lambda rows, columns: (normal(rows, columns), normal(rows, columns, seed=1)),
+        inputs=batches(2),
+        any_shape=False,
+        index=share_all_but_examples,
+        axes=1,
+        noise_matrix=lambda factors: gates(factors[0]) == 1,
         at_one="formula",
         evaluation=lambda xp, x, f, p: x + (1 - p) * f,
-        real_noise=True,
+        real_noise="uniform",
+        in_front=1,
+        draws_several=True,
         not_applicable={
-            **BRANCH,
-            "shapes": BATCH_AXIS,
             "gradient": FALSE_GRADIENT,
             "second gradient": FALSE_GRADIENT,
+            "signed zero": "the result is a sum",
         },
         applies_to=("residual", "conv"),
     ),
@@ -226,16 +229,21 @@ CASES = (
         ),
         mean=lambda x, a, b, p: x + (a + b) / 2,
         variance=lambda x, a, b, p: (a - b) ** 2 / 12,
-        inputs=lambda rows, columns: tuple(normal(rows, columns, seed=i) for i in range(3)),
+        inputs=batches(3),
+        any_shape=False,
+        index=share_all_but_examples,
+        axes=1,
+        noise_matrix=lambda factors: gates(factors[0]),
         rates=(0.5,),
         at_one="formula",
         evaluation=lambda xp, x, a, b, p: x + (a + b) / 2,
-        real_noise=True,
+        real_noise="uniform",
+        in_front=1,
+        draws_several=True,
         not_applicable={
-            **BRANCH,
-            "shapes": BATCH_AXIS,
+            "signed zero": "the result is a sum",
             "identity": "there is no rate",
-            "errors": "there is no rate; tests/test_residual.py has the other arguments",
+            "rate errors": "there is no rate; tests/test_residual.py has the other arguments",
             "gradient": FALSE_GRADIENT,
             "second gradient": FALSE_GRADIENT,
         },

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...random import Index
 from ...variants import (
     batchwise_dropout,
     dropout1d,
@@ -24,12 +25,8 @@ from ...variants import (
 from ..case import Arrays, Case, normal
 from .elementwise import inverted
 
-STRICT = "its axes have meanings, and other ranks are refused (tests/test_structured.py)"
-SHARED = "the check's index shares no axis; shards are in tests/test_structured.py"
-OWN_TEST = "the result has another shape than x; tests/test_structured.py"
-FIXED = "the number dropped is fixed, not chance; tests/test_structured.py"
 WHOLE = "x is whole numbers"
-FITS = {"shapes": STRICT, "shard": SHARED, "huge index": SHARED}
+GROUP = 10  # (1 - p) GROUP is whole at every rate of the checks of chance
 
 
 def with_space(*space: int) -> Callable[[int, int], Arrays]:
@@ -44,14 +41,17 @@ def channels(noise: np.ndarray) -> np.ndarray:
 
 def shared_row(name: str, call: Callable[..., Any], *space: int, **more: Any) -> Case:
     """A dropout with inverted scale whose decisions are (rows, columns, 1, ...)."""
-    settings: dict[str, Any] = {"inputs": with_space(*space), "noise_matrix": channels, "not_applicable": FITS} | more
     return Case(
         name=name,
         call=call,
+        inputs=with_space(*space),
+        any_shape=False,
+        index=lambda x: Index.whole(x.shape, shared=range(2, x.ndim)),
+        noise_matrix=channels,
         formula=inverted,
         mean=lambda x, p: x,
         variance=lambda x, p: x**2 * p / (1 - p),
-        **settings,
+        **more,
     )
 
 
@@ -63,7 +63,8 @@ def lookup_inputs(rows: int, columns: int) -> Arrays:
 
 def patches(xp: Any, x: Any, keep: Any, p: float) -> Any:
     """The first token, and those that are kept."""
-    return xp.concatenate((x[:, :1], x[:, 1:][keep].reshape(x.shape[0], -1, x.shape[2])), 1)
+    kept = x[:, 1:][keep].reshape(x.shape[0], int(keep.sum()) // (x.shape[0] or 1), x.shape[2])
+    return xp.concatenate((x[:, :1], kept), 1)
 
 
 def survival(x: np.ndarray, p: float) -> np.ndarray:
@@ -77,6 +78,7 @@ CASES = (
         partial(spatial_dropout, spatial_dims=2, channel_axis=1),
         2,
         3,
+        pytorch="dropout2d",
         applies_to=("conv",),
         elsewhere={
             "PyTorch": "torch.nn.Dropout2d: and Dropout1d, Dropout3d",
@@ -90,8 +92,7 @@ CASES = (
         "dropout1d",
         dropout1d,
         3,
-        pytorch=lambda torch, x, p: torch.nn.functional.dropout1d(x, p),
-        not_applicable=FITS | {"pytorch golden": "compared live; no results of PyTorch's are stored"},
+        pytorch="dropout1d",
         applies_to=("conv",),
         elsewhere={
             "PyTorch": "torch.nn.Dropout1d",
@@ -103,6 +104,7 @@ CASES = (
         dropout2d,
         2,
         3,
+        pytorch="dropout2d",
         applies_to=("conv",),
         elsewhere={
             "PyTorch": "torch.nn.Dropout2d: reads three axes as (N, C, L)",
@@ -115,6 +117,7 @@ CASES = (
         2,
         1,
         2,
+        pytorch="dropout3d",
         applies_to=("conv",),
         elsewhere={
             "PyTorch": "torch.nn.Dropout3d",
@@ -125,6 +128,7 @@ CASES = (
         "locked_dropout",
         partial(locked_dropout, time_axis=2),
         3,
+        pytorch="dropout1d",
         applies_to=("recurrent", "embedding"),
         elsewhere={
             "Keras": "keras.layers.SpatialDropout1D: the same mask, on (N, T, D)",
@@ -139,6 +143,7 @@ CASES = (
         "batchwise_dropout",
         partial(batchwise_dropout, batch_axis=2),
         3,
+        pytorch="dropout1d",
         applies_to=("dense", "conv"),
         elsewhere={
             "Keras": "keras.layers.Dropout(noise_shape=): 1 for the batch axis",
@@ -149,6 +154,7 @@ CASES = (
         "token_dropout",
         token_dropout,
         3,
+        pytorch="dropout1d",
         applies_to=("embedding", "recurrent", "attention"),
         elsewhere={
             "Keras": "keras.layers.Dropout(noise_shape=): 1 for the last axis",
@@ -160,19 +166,15 @@ CASES = (
         name="embedding_dropout",
         call=embedding_dropout,
         inputs=lookup_inputs,
+        any_shape=False,
+        index=None,
+        part=lambda of, weight, ids: (weight, ids[of]),
         formula=lambda xp, weight, ids, keep, p: inverted(xp, weight[ids], keep, p),
         noise_matrix=lambda noise: noise[:, :-1, 0],
         mean=lambda weight, ids, p: weight[ids],
         variance=lambda weight, ids, p: weight[ids] ** 2 * p / (1 - p),
         evaluation=lambda xp, weight, ids, p: weight[ids],
         at_one="formula",
-        not_applicable=FITS
-        | {
-            "identity": "y is a lookup: p = 0 is held against the formula",
-            "nonfinite": OWN_TEST,
-            "nonfinite gradient": OWN_TEST,
-            "signed zero": OWN_TEST,
-        },
         applies_to=("embedding",),
         elsewhere={"fastai": "fastai.text.models.awdlstm.EmbeddingDropout"},
     ),
@@ -188,15 +190,11 @@ CASES = (
             (
                 "nonfinite",
                 "signed zero",
-                "shapes",
-                "layout",
+                "all dropped",
                 "gradient",
                 "second gradient",
                 "nonfinite gradient",
-                "shard",
                 "recomputation",
-                "huge index",
-                "errors",
                 "pytorch autograd",
             ),
             WHOLE,
@@ -207,21 +205,16 @@ CASES = (
     Case(
         name="patch_dropout",
         call=partial(patch_dropout, prefix=1),
-        inputs=lambda rows, columns: (normal(rows, columns + 1, 2),),
+        inputs=lambda rows, columns: (normal(rows * (columns // 4 or 1), GROUP + 1, 1),),
+        any_shape=False,
+        index=lambda x: Index.whole((len(x), GROUP)),
+        axes=1,
+        noise_matrix=lambda keep: keep[:, 0].reshape(512, -1),  # examples are independent, patches of one are not
         formula=patches,
         mean=None,
         variance=None,
         at_one="formula",
-        not_applicable=FITS
-        | {
-            "rate": FIXED,
-            "structure": FIXED,
-            "calls": FIXED,
-            "addresses": FIXED,
-            "nonfinite": OWN_TEST,
-            "nonfinite gradient": OWN_TEST,
-            "signed zero": OWN_TEST,
-        },
+        not_applicable={"nonfinite gradient": "what is dropped is not in the result; tests/test_structured.py"},
         applies_to=("attention",),
         elsewhere={"timm": "timm.layers.PatchDropout: keeps one token at least, shuffled unless ordered=True"},
     ),
@@ -230,17 +223,13 @@ CASES = (
         call=nested_dropout,
         # Unit 2 of each vector of three is a decision by itself: it survives with probability 1 - p.
         inputs=lambda rows, columns: (normal(rows, columns // 2 or 1, 3),),
+        any_shape=False,
+        index=lambda x: Index.whole((*x.shape[:2], 2)),
         noise_matrix=lambda noise: noise[..., 1],
         formula=lambda xp, x, keep, p: xp.where(keep, x, xp.zeros_like(x)),
         mean=lambda x, p: x * survival(x, p),
         variance=lambda x, p: x**2 * survival(x, p) * (1 - survival(x, p)),
         at_one="formula",
-        not_applicable={
-            "shapes": STRICT,
-            "shard": "the first unit is not drawn; shards are in tests/test_structured.py",
-            "huge index": "the first unit is not drawn",
-            "moments": "the first unit has variance 0 to divide by; enumeration holds mean and variance exactly",
-        },
         applies_to=("dense",),
     ),
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...random import Index
 from ...variants import (
     drop_connect,
     hard_concrete_gate,
@@ -15,19 +16,13 @@ from ...variants import (
     targeted_dropout,
     weight_drop,
 )
-from ..case import Arrays, Case, normal
+from ..case import Arrays, Case, normal, part_of_x
 from .elementwise import inverted
 
 BLOCK = 2
+CHANCE = ("rate", "structure", "calls", "addresses", "nested")
 TESTED = "tested in tests/test_weights.py"
-NO_PARTS = {
-    "shard": "a weight is ranked or quantised as a whole and takes no part of one",
-    "huge index": "a weight is ranked or quantised as a whole and takes no part of one",
-}
-SEVERAL_INPUTS = {
-    "shard": f"there are several inputs; parts are {TESTED}",
-    "huge index": f"there are several inputs; parts are {TESTED}",
-}
+NO_PARTS = {"shard": "a weight is ranked or quantised as a whole and takes no part of one"}
 
 
 def dense(rows: int, columns: int) -> Arrays:
@@ -68,6 +63,8 @@ def targeted_mean(w: Any, p: float) -> Any:
 
 def eight_bits(xp: Any, w: Any) -> Any:
     """Scale, zero point, round, and back."""
+    if 0 in w.shape:
+        return w
     s = (w.max() - w.min()) / 255
     zero = xp.round(w.min() / s)
     return (xp.round(w / s - zero) + zero) * s
@@ -90,6 +87,14 @@ def concrete(xp: Any, log_alpha: Any, u: Any, temperature: float) -> Any:
     return xp.clip(s * 1.2 - 0.1, 0, 1)
 
 
+def gate_moments(log_alpha: np.ndarray, temperature: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of the gate: the midpoint rule over u."""
+    u = (np.arange(10_000) + 0.5) / 10_000
+    gates = [concrete(np, a, u, temperature) for a in log_alpha.reshape(-1)]
+    mean, variance = (np.array([f(gate) for gate in gates]).reshape(log_alpha.shape) for f in (np.mean, np.var))
+    return mean, variance
+
+
 def penalty(x: Any, p: Any, return_mask: bool = False, backend: Any = None, **_: Any) -> Any:
     """`hard_concrete_penalty` draws nothing: its noise is empty."""
     y = hard_concrete_penalty(x, p, backend=backend)
@@ -101,6 +106,10 @@ CASES = (
         name="drop_connect",
         call=drop_connect,
         inputs=dense,
+        any_shape=False,
+        index=lambda x, w, b: Index.whole((len(x), *w.shape)),
+        axes=1,
+        part=part_of_x,
         formula=dropped_connections,
         mean=lambda x, w, b, p: x @ w.T + b,
         variance=lambda x, w, b, p: p / (1 - p) * (x**2 @ (w**2).T),
@@ -108,13 +117,9 @@ CASES = (
         at_one="formula",
         evaluation=lambda xp, x, w, b, p: x @ w.T + b,
         not_applicable={
-            **SEVERAL_INPUTS,
-            "identity": "p = 0 gives a dense layer, held against the formula",
-            "nonfinite": f"weights are dropped, not elements of x; {TESTED}",
+            "nonfinite": f"a weight is dropped for some examples only; {TESTED}",
             "nonfinite gradient": f"weights are dropped, not elements of x; {TESTED}",
             "signed zero": "y is a sum of products",
-            "layout": f"matrix products round by memory layout, so that last bits differ; equal masks are {TESTED}",
-            "shapes": f"x, weight and bias have shapes of their own; {TESTED}",
         },
         applies_to=("dense",),
         elsewhere={"Chainer": "chainer.functions.simplified_dropconnect"},
@@ -125,6 +130,7 @@ CASES = (
         formula=inverted,
         mean=lambda w, p: w,
         variance=lambda w, p: w**2 * p / (1 - p),
+        pytorch="dropout",
         applies_to=("recurrent", "dense"),
         elsewhere={"fastai": "fastai.text.models.awdlstm.WeightDropout"},
     ),
@@ -136,13 +142,15 @@ CASES = (
         mean=lambda w, u, p: w,
         variance=lambda w, u, p: (w - u) ** 2 * p / (1 - p),
         at_one="formula",
-        not_applicable={**SEVERAL_INPUTS, "signed zero": "a kept weight is corrected by -p u"},
+        not_applicable={"signed zero": "a kept weight is corrected by -p u"},
         applies_to=("dense", "conv", "attention"),
     ),
     Case(
         name="targeted_dropout",
         call=targeted_dropout,
         inputs=small_then_large,
+        any_shape=False,
+        index=None,
         formula=lambda xp, w, keep, p: xp.where(keep | ~smaller_half(w), w, xp.zeros_like(w)),
         mean=targeted_mean,
         variance=lambda w, p: np.where(smaller_half(w), p * (1 - p) * w**2, 0),
@@ -151,9 +159,8 @@ CASES = (
         evaluation=lambda xp, w, p: xp.where(smaller_half(w), xp.zeros_like(w), w),
         not_applicable={
             **NO_PARTS,
-            "moments": "weights that are no candidates do not vary; enumeration holds mean and variance exactly",
             "nonfinite": f"a NaN counts as the largest weight and changes who is a candidate; {TESTED}",
-            "shapes": f"a weight has two axes or more; {TESTED}",
+            "all dropped": f"a NaN counts as the largest weight and changes who is a candidate; {TESTED}",
         },
         applies_to=("dense", "conv"),
     ),
@@ -161,6 +168,8 @@ CASES = (
         name="quant_noise",
         call=lambda w, p, **options: quant_noise(w, p, block=BLOCK, **options),
         inputs=lambda rows, columns: (normal(rows, BLOCK * columns),),
+        any_shape=False,
+        index=None,
         formula=noisy_blocks,
         mean=lambda w, p: (1 - p) * w + p * eight_bits(np, w),
         variance=lambda w, p: p * (1 - p) * (eight_bits(np, w) - w) ** 2,
@@ -169,11 +178,11 @@ CASES = (
         not_applicable={
             **NO_PARTS,
             "nonfinite": "the step between levels depends on every weight",
+            "all dropped": "the step between levels depends on every weight",
             "gradient": "straight through by definition, not the derivative; held against PyTorch's autograd",
             "second gradient": f"straight through by definition, not the derivative; {TESTED}",
             "nonfinite gradient": "the gradient passes straight through, by definition",
-            "signed zero": f"one draw for a block; {TESTED}",
-            "shapes": f"the last axis is a multiple of the block; {TESTED}",
+            "signed zero": f"a difference is added; {TESTED}",
         },
         applies_to=("dense", "conv", "embedding", "attention"),
         elsewhere={
@@ -184,16 +193,15 @@ CASES = (
         name="hard_concrete_gate",
         call=hard_concrete_gate,
         formula=concrete,
-        mean=None,
-        variance=None,
+        mean=lambda x, p: gate_moments(x, p)[0],
+        variance=lambda x, p: gate_moments(x, p)[1],
         rates=(0.1, 0.5, 0.9),
         at_one="formula",
         evaluation=lambda xp, x, p: xp.clip(1.2 / (1 + xp.exp(-x)) - 0.1, 0, 1),
-        real_noise=True,
+        real_noise="uniform",
         not_applicable={
             "identity": "p stands for the temperature, and gates are no function that could be the identity",
-            "signed zero": "gates are numbers from 0 to 1",
-            "untouched": f"p stands for the temperature, which cannot be 0; {TESTED}",
+            "signed zero": "a gate of -0 would be a clipped one, which is +0",
         },
         applies_to=("dense", "conv"),
     ),
@@ -201,14 +209,15 @@ CASES = (
         name="hard_concrete_penalty",
         call=penalty,
         formula=lambda xp, x, noise, p: 1 / (1 + xp.exp(-(x - p * np.log(0.1 / 1.1)))),
-        mean=None,
-        variance=None,
+        mean=lambda x, p: 1 / (1 + np.exp(-(x - p * np.log(0.1 / 1.1)))),
+        variance=lambda x, p: 0 * x,
         rates=(0.1, 0.5, 0.9),
+        index=None,
         at_one="formula",
         evaluation=lambda xp, x, p: 1 / (1 + xp.exp(-(x - p * np.log(0.1 / 1.1)))),
-        real_noise=True,
+        real_noise="uniform",
         not_applicable=dict.fromkeys(
-            ("identity", "untouched", "signed zero", "shard", "huge index", "injected mask"),
+            ("identity", "signed zero", "shard", "injected mask", *CHANCE),
             "a probability: nothing is drawn, and p stands for the temperature, which cannot be 0",
         ),
         applies_to=("dense", "conv"),

@@ -40,7 +40,8 @@ INSIDE: dict[str, Check] = {
     "nested": edges.nested,
     "huge index": edges.huge_index,
     "addresses": statistics.addresses,
-    "errors": edges.errors,
+    "rate errors": edges.rate_errors,
+    "dtype errors": edges.dtype_errors,
     "pytorch autograd": pytorch.autograd,
     "pytorch live": pytorch.live,
     "pytorch golden": pytorch.golden,
@@ -50,12 +51,13 @@ STATISTICAL = ("rate", "structure", "calls", "moments", "addresses")
 
 # Checks that hold only for rows that state what they need.
 _NEEDS = {
-    "pytorch live": ("pytorch", "no operation of PyTorch that takes any array; its formula is compared by autograd"),
-    "pytorch golden": ("pytorch", "no operation of PyTorch that takes any array; its formula is compared by autograd"),
+    "pytorch live": ("pytorch", "PyTorch has no such function; the formula is compared by its autograd"),
+    "pytorch golden": ("pytorch", "PyTorch has no such function; the formula is compared by its autograd"),
     "moments": ("mean", "no mean and variance are stated in closed form"),
     "enumeration": ("mean", "no mean and variance are stated in closed form"),
+    "huge index": ("index", "it takes no index"),
 }
-_MASKS_ONLY = ("rate", "structure", "calls", "addresses", "nested", "nonfinite", "nonfinite gradient", "enumeration")
+_MASKS_ONLY = ("nonfinite", "nonfinite gradient", "enumeration")
 
 
 def why_not(case: Case, check: str) -> str | None:
@@ -67,8 +69,8 @@ def why_not(case: Case, check: str) -> str | None:
         return reason
     if case.real_noise and check in _MASKS_ONLY:
         return "the noise is real numbers, not a mask"
-    if check == "all dropped" and case.at_one == "formula":
-        return "p = 1 has values of its own, held against the formula"
+    if check == "all dropped" and case.at_one == "formula" and case.real_noise:
+        return "nothing is dropped at p = 1; its values are held against the formula"
     return None
 
 

@@ -51,34 +51,35 @@ def _require_pytorch() -> None:
 
 
 def live(subject: Subject) -> float:
-    """PyTorch's own operation and its gradient, its mask read off its result and injected here."""
+    """PyTorch's own operation and its gradient, its mask read off that and injected here."""
     _require_pytorch()
     return max(_compare(subject, run) for run in pytorch_runs(subject.case))
 
 
 def golden(subject: Subject) -> float:
     """The same against results that PyTorch gave when this version of puredrop was made."""
-    with (files("puredrop.conformance") / "golden" / f"pytorch_{subject.case.name}.npz").open("rb") as file:
+    with (files("puredrop.conformance") / "golden" / f"pytorch_{subject.case.pytorch}.npz").open("rb") as file:
         stored = np.load(file)
         runs = [{name: stored[f"{i}.{name}"] for name in ("x", "p", "g", "keep", "y", "dx")} for i in stored["runs"]]
     return max(_compare(subject, run) for run in runs)
 
 
 def pytorch_runs(case: Case) -> list[dict[str, Any]]:
-    """What PyTorch's own operation gives: x, p, g, the mask, y and dx."""
+    """What PyTorch's own operation gives: x, p, g, the mask, y and dx. Its gradient is 0 where it dropped."""
     import torch
 
     assert case.pytorch is not None
+    shape = case.inputs(4, 8)[0].shape
     runs = []
     for seed, p in enumerate(RATES):
         for dtype in ("float32", "float64"):
-            x, g = (normal(8, 16, seed=s).astype(dtype) for s in (seed, seed + 100))
+            x, g = (normal(*shape, seed=s).astype(dtype) for s in (seed, seed + 100))
             torch.manual_seed(seed)
             leaf = torch.tensor(x, requires_grad=True)
-            y = case.pytorch(torch, leaf, p)
+            y = getattr(torch.nn.functional, case.pytorch)(leaf, p, training=True)
             y.backward(torch.tensor(g))
-            result = y.detach().numpy()
-            runs.append({"x": x, "p": p, "g": g, "keep": result != 0, "y": result, "dx": leaf.grad.numpy()})
+            dx = leaf.grad.numpy()
+            runs.append({"x": x, "p": p, "g": g, "keep": dx != 0, "y": y.detach().numpy(), "dx": dx})
     return runs
 
 

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from ...random import Key
-from ..case import Failed, Subject
+from ..case import Arrays, Failed, Subject
 
 LIMIT = 1e-6
 Z_LIMIT = 5.5  # standard deviations: two-sided 4e-8, for the many comparisons of a check together below LIMIT
@@ -25,17 +25,21 @@ def binomial_p_value(count: int, n: int, q: float) -> float:
     >>> round(binomial_p_value(0, 3, 0.5), 4)
     0.25
     """
-    k = np.arange(count + 1) if count <= n * q else np.arange(count, n + 1)
-    lgamma = np.array([math.lgamma(i + 1) for i in k]), np.array([math.lgamma(n - i + 1) for i in k])
-    log_pmf = math.lgamma(n + 1) - lgamma[0] - lgamma[1] + k * math.log(q) + (n - k) * math.log1p(-q)
-    return min(1.0, 2 * float(np.exp(log_pmf).sum()))
+    low = count <= n * q
+    k = np.arange(count, 0, -1) if low else np.arange(count + 1, n + 1)  # from the count outwards
+    log_odds = math.log(q) - math.log1p(-q)
+    # P(k - 1) / P(k) = k / (n - k + 1) / odds, and the reverse.
+    steps = np.log(k / (n - k + 1)) - log_odds if low else np.log((n - k + 1) / k) + log_odds
+    at_count = math.lgamma(n + 1) - math.lgamma(count + 1) - math.lgamma(n - count + 1)
+    at_count += count * math.log(q) + (n - count) * math.log1p(-q)
+    return min(1.0, 2 * math.exp(at_count) * (1 + float(np.exp(np.cumsum(steps)).sum())))
 
 
 def rate(subject: Subject) -> float:
     """The share dropped is p: over all elements, and in every column. Returns the smallest p-value found."""
     smallest = 1.0
     for p in RATES:
-        keep = subject.matrix(ROWS, COLUMNS, p, 11)
+        keep, p = subject.matrix(ROWS, COLUMNS, p, 11), subject.case.drop_rate(p)
         chance = binomial_p_value(int(keep.sum()), keep.size, 1 - p)
         if chance < LIMIT:
             raise Failed(f"at p = {p} the share dropped is {1 - keep.mean():.5f}; chance of that: {chance:.0e}")
@@ -65,7 +69,7 @@ def structure(subject: Subject) -> float:
     """
     worst = 0.0
     for p in (0.5, 0.9):
-        keep = subject.matrix(256, 2048, p, 23)
+        keep, p = subject.matrix(256, 2048, p, 23), subject.case.drop_rate(p)
         for axis, name in ((0, "rows"), (1, "columns")):
             lines = {line.tobytes() for line in np.moveaxis(keep, axis, 0)}
             if len(lines) < keep.shape[axis]:
@@ -94,10 +98,10 @@ def _agreement(a: np.ndarray, b: np.ndarray, p: float, what: str) -> float:
 
 def calls(subject: Subject) -> float:
     """Different seeds give masks that agree as chance has it; the same seed gives the same mask."""
-    p = 0.9
-    masks = [subject.matrix(512, 512, p, seed) for seed in (0, 1, 2, 1 << 20)]
-    if not np.array_equal(masks[0], subject.matrix(512, 512, p, 0)):
+    masks = [subject.matrix(512, 512, 0.9, seed) for seed in (0, 1, 2, 1 << 20)]
+    if not np.array_equal(masks[0], subject.matrix(512, 512, 0.9, 0)):
         raise Failed("the same seed gave two different masks")
+    p = subject.case.drop_rate(0.9)
     worst = max(_agreement(masks[i], masks[j], p, f"masks of seeds {i} and {j}") for i in range(4) for j in range(i))
     for seed, mask in enumerate(masks):
         _require_spread(mask, p)
@@ -106,12 +110,19 @@ def calls(subject: Subject) -> float:
 
 
 def addresses(subject: Subject) -> float:
-    """Neighbouring sites, steps, samples and draws give masks that agree as chance has it."""
-    case, p = subject.case, 0.9
-    keys = [Key(7), Key(7, site=1), Key(7, step=1), Key(7, sample=1), Key(7, sample=1 << 16), Key(7).draw(1)]
-    inputs = case.example(512, 512, np.float32)
-    noises = (case.call(*inputs, p, key=key, return_mask=True, backend=subject.backend)[1] for key in keys)
-    masks = [case.noise_matrix(noise) for noise in noises]
+    """Neighbouring sites, steps, samples and draws give masks that agree as chance has it.
+
+    A variant that draws several times must refuse a key that is one of several draws: some of its noise would be equal.
+    """
+    case, inputs = subject.case, subject.case.example(512, 512, np.float32)
+    keys = [Key(7), Key(7, site=1), Key(7, step=1), Key(7, sample=1), Key(7, sample=1 << 16)]
+    if case.draws_several:
+        _require_draw_refused(subject, inputs)
+    else:
+        keys.append(Key(7).draw(1))
+    noises = (case.call(*inputs, 0.9, key=key, return_mask=True, backend=subject.backend)[1] for key in keys)
+    masks = [case.mask_matrix(noise, 0.9) for noise in noises]
+    p = case.drop_rate(0.9)
     pairs = [(i, j) for i in range(len(keys)) for j in range(i)]
     worst = max(_agreement(masks[i], masks[j], p, f"masks of {keys[i]} and {keys[j]}") for i, j in pairs)
     for mask in masks:
@@ -119,23 +130,57 @@ def addresses(subject: Subject) -> float:
     return worst
 
 
+def _require_draw_refused(subject: Subject, inputs: Arrays) -> None:
+    try:
+        subject.case.call(*inputs, 0.9, key=Key(7).draw(1), backend=subject.backend)
+    except ValueError:
+        return
+    raise Failed("a key that is one of several draws was accepted; its noise would occur twice")
+
+
 def moments(subject: Subject) -> float:
     """Mean and variance of y over seeds are the paper's: of the elements, and of the sum over rows.
 
-    Returns the largest deviation in standard deviations.
+    Bernstein's inequality bounds the chance of what is seen, so that no sum need be near normal. It takes the largest
+    deviation seen for the largest possible one, and the fourth moment of the elements from the draws. Returns the
+    smallest such bound.
     """
     draws, p, case = 600, 0.9, subject.case
     assert case.mean is not None
     assert case.variance is not None
     inputs = tuple(np.abs(a) + 0.5 if a.dtype.kind == "f" else a for a in case.example(128, 4))
-    ys = np.array([subject.apply(inputs, p, seed) for seed in range(draws)])  # (draws, rows, ...)
-    mean, variance = case.mean(*inputs, p), case.variance(*inputs, p)
-    total_variance = variance.sum(axis=0)  # independent rows
-    z_mean = (ys.sum(axis=1) - mean.sum(axis=0)).mean(axis=0) / np.sqrt(total_variance / draws)  # (columns,)
-    ratio = ys.sum(axis=1).var(axis=0, ddof=1) / total_variance
-    z_spread = (ratio - 1) / math.sqrt(2 / (draws - 1))
-    if np.abs(z_mean).max() > Z_LIMIT:
-        raise Failed(f"at p = {p} the mean of y is {np.abs(z_mean).max():.1f} sigma from the paper's")
-    if np.abs(z_spread).max() > Z_LIMIT:
-        raise Failed(f"at p = {p} the variance of sums of y is {ratio.mean():.2f} times the paper's: rows depend")
-    return float(max(np.abs(z_mean).max(), np.abs(z_spread).max()))
+    mean, variance = case.mean(*inputs, p), case.variance(*inputs, p)  # (rows, ...)
+    off = np.array([subject.apply(inputs, p, seed) for seed in range(draws)]) - mean  # (draws, rows, ...)
+    sums, total = off.sum(axis=1), variance.sum(axis=0)  # (draws, columns), (columns,); rows are independent
+    rounding = 1e-9 * draws * np.abs(mean).sum(axis=0)  # what does not vary may be off by this
+    chance = bernstein(sums.sum(axis=0), draws * total, np.abs(off).max(axis=(0, 1)), rounding)
+    if chance.min() < LIMIT:
+        raise Failed(f"at p = {p} the mean of y is off by {_relative(sums.mean(axis=0), mean):.3f} of the paper's")
+    excess = sums**2 - total  # (draws, columns), of mean 0
+    fourth = 3 * total**2 + ((off**4).mean(axis=0) - 3 * variance**2).sum(axis=0)  # of a sum of independent numbers
+    spread_chance = bernstein(
+        excess.sum(axis=0), draws * (fourth - total**2), np.abs(excess).max(axis=0), rounding**2 / draws
+    )
+    if spread_chance.min() < LIMIT:
+        ratio = (sums**2).mean(axis=0).sum() / total.sum()
+        raise Failed(f"at p = {p} the variance of sums of y is {ratio:.2f} times the paper's: rows depend")
+    return float(min(chance.min(), spread_chance.min()))
+
+
+def bernstein(deviation: np.ndarray, variance: np.ndarray, largest: np.ndarray, rounding: np.ndarray) -> np.ndarray:
+    """A bound on the chance that a sum is so far from its mean: 2 exp(-t^2 / (2 V + 2 M t / 3)), at most 1.
+
+    The terms are independent, their variances add up to V, and none is beyond M. Within `rounding` of it: 1.
+
+    >>> bernstein(np.array([0.0, 30.0]), np.array([0.0, 25.0]), np.array([0.0, 1.0]), np.array([0.0, 0.0])).round(7)
+    array([1.0e+00, 5.2e-06])
+    """
+    t = np.abs(deviation)
+    beyond = t > rounding
+    scale = np.where(beyond, 2 * variance + 2 * largest * t / 3, 1.0)
+    return np.where(beyond, np.minimum(1.0, 2 * np.exp(-(t**2) / np.where(scale > 0, scale, 1e-300))), 1.0)
+
+
+def _relative(deviation: np.ndarray, mean: np.ndarray) -> float:
+    """The mean deviation of a sum over rows, by the size of the mean itself."""
+    return float(np.abs(deviation).mean() / (np.abs(mean).sum(axis=0).mean() or 1.0))

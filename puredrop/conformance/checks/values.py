@@ -11,9 +11,9 @@ from ...gradcheck import gradcheck, relative_error
 from ...random import Index, Key
 from ...streams import enumerate_masks
 from ...tensor import Tensor, checkpoint, grad
-from ..case import Failed, Subject
+from ..case import Arrays, Case, Failed, Subject
 
-FORWARD_BOUND = {"float16": 1e-3, "float32": 1e-6, "float64": 1e-12}
+FORWARD_BOUND = {"float16": 1e-3, "float32": 1e-6, "float64": 1e-12, "int64": 0.0}
 FIRST_BOUND, SECOND_BOUND = 1e-6, 1e-5
 
 
@@ -39,11 +39,15 @@ def formula(subject: Subject) -> float:
             y, noise = subject.apply(inputs, p, 3), subject.noise(inputs, p, 3)
             if y.dtype != inputs[0].dtype:
                 raise Failed(f"{inputs[0].dtype} in gives {y.dtype} out; the dtype must stay")
-            wide = (a.astype(np.float64) if a.dtype.kind == "f" else a for a in inputs)
-            error = relative_error(y, subject.case.formula(np, *wide, noise, p))
             sentence = f"at p = {p} in {dtype} the result does not have the values of the formula"
-            worst = max(worst, require(error, FORWARD_BOUND[dtype], sentence))
+            worst = max(worst, require_formula(subject.case, inputs, y, noise, p, sentence))
     return worst
+
+
+def require_formula(case: Case, inputs: Arrays, y: Any, noise: Any, p: float, sentence: str) -> float:
+    """How far y is from the formula in float64 for the same inputs and noise, which must be within rounding."""
+    wide = (a.astype(np.float64) if a.dtype.kind == "f" else a for a in inputs)
+    return require(relative_error(y, case.formula(np, *wide, noise, p)), FORWARD_BOUND[str(y.dtype)], sentence)
 
 
 def gradient(subject: Subject) -> float:
@@ -120,15 +124,30 @@ def enumeration(subject: Subject) -> float:
 
 
 def shard(subject: Subject) -> float:
-    """A part of the array draws exactly its part of the whole."""
-    [x] = subject.case.example(24, 40, np.float32)
-    whole, index = subject.case.call(x, 0.4, key=Key(9), backend=subject.backend), Index.whole(x.shape)
+    """A part draws exactly its part of the noise of the whole, and has the values of the formula."""
+    case, p = subject.case, 0.4
+    inputs = case.example(24, 40, np.float32)
+    index = case.index(*inputs) if case.index else None
+    whole = drawn_at(subject, inputs, p, index)[1]
     rows = np.array([3, 17, 3, 0])
-    for part in ((slice(5, 19),), (slice(None), slice(7, 33)), (slice(1, 24, 3), slice(0, 40, 2)), (rows, slice(4, 9))):
-        y = subject.case.call(x[part], 0.4, key=Key(9), index=index[part], backend=subject.backend)
-        if not np.array_equal(y, whole[part]):
-            raise Failed(f"the shard {part} is not the slice of the whole")
-    return 0.0
+    parts: list[tuple[Any, ...]] = [(slice(5, 19),), (slice(1, 24, 3),), (rows,)]
+    if case.axes > 1:
+        parts += [(slice(None), slice(7, 13)), (slice(1, 24, 3), slice(0, 40, 2)), (rows, slice(4, 9))]
+    worst = 0.0
+    for of in parts:
+        cut = case.part(of, *inputs)
+        y, noise = drawn_at(subject, cut, p, index and index[of])
+        if not np.array_equal(noise, whole[(slice(None),) * case.in_front + of]):
+            raise Failed(f"the shard {of} is not the slice of the whole")
+        sentence = f"the shard {of} does not have the values of the formula"
+        worst = max(worst, require_formula(case, cut, y, noise, p, sentence))
+    return worst
+
+
+def drawn_at(subject: Subject, inputs: Arrays, p: float, index: Index | None) -> tuple[np.ndarray, np.ndarray]:
+    """The result and its noise, at the elements that `index` names (None: those that the inputs name)."""
+    options: dict[str, Any] = {} if index is None else {"index": index}
+    return subject.case.call(*inputs, p, key=Key(9), return_mask=True, backend=subject.backend, **options)
 
 
 def recomputation(subject: Subject) -> float:

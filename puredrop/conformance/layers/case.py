@@ -24,6 +24,8 @@ class LayerCase:
         what the layer drew, in the order in which it drew: `noise.take()`.
     smooth: whether finite differences make sense (no kink within reach, no straight-through gradient).
     second: whether second derivatives are exact; a reason where they are not.
+    learning_rate: of the steps beside PyTorch. Where steps are too long for a model they are chaotic: a last bit of
+        difference between equal implementations grows without bound.
     """
 
     layer: str
@@ -33,6 +35,7 @@ class LayerCase:
     reference: Callable[..., Any]
     smooth: bool = True
     second: str | None = None
+    learning_rate: float = 0.05
 
     @property
     def name(self) -> str:

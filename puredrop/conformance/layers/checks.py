@@ -17,7 +17,7 @@ from .case import LayerCase, normal
 from .noise import Noise, Recorder
 
 BOUND = {"float64": 1e-12, "float32": 1e-5}
-STEPS, STEPS_BOUND, LEARNING_RATE = 200, 1e-9, 0.05
+STEPS, STEPS_BOUND = 200, 1e-9
 
 Arrays = dict[str, np.ndarray]
 
@@ -95,7 +95,7 @@ def compared(case: LayerCase, backend: Any, dtype: str = "float64") -> dict[str,
 
 
 def after_steps(case: LayerCase, backend: Any, steps: int = STEPS) -> float:
-    """The largest relative error of any weight after steps of gradient descent, each with fresh draws.
+    """The largest relative error of any weight or running statistic after steps of gradient descent with fresh draws.
 
     Both minimise the mean square of the output's distance to the same random target.
     """
@@ -116,9 +116,9 @@ def after_steps(case: LayerCase, backend: Any, steps: int = STEPS) -> float:
             ((y - target) ** 2).mean().backward()
         for p in model.parameters():
             if p.grad is not None:
-                p.data -= LEARNING_RATE * p.grad
+                p.data -= case.learning_rate * p.grad
         _step(torch, case, weights, recorder.drawn, inputs, torch.tensor(target))
-    ours = {name: p.numpy() for name, p in model.named_parameters()}
+    ours = {name: array.numpy() for name, array in model.named_state() if array.dtype.kind == "f"}
     return worst(ours, {name: weights[name].detach().numpy() for name in ours})
 
 
@@ -130,7 +130,7 @@ def _step(torch: Any, case: LayerCase, weights: dict[str, Any], drawn: Any, inpu
     with torch.no_grad():
         for w in learned:
             if w.grad is not None:
-                w -= LEARNING_RATE * w.grad
+                w -= case.learning_rate * w.grad
 
 
 def _one(what: str) -> Callable[[LayerCase, Any], float]:

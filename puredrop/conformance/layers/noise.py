@@ -15,14 +15,19 @@ from ...random import Index, Keys
 
 
 class Recorder:
-    """A backend that notes down every draw: masks, uniform and normal numbers, in the shape of what they are for."""
+    """A backend that notes down every draw: masks, numbers and words, in the shape of what they are for."""
 
     def __init__(self, original: Backend) -> None:
         self._original = original
         self.drawn: list[np.ndarray] = []
         self.on = True
         self.backend = replace(
-            original, keep=self._keep, drop=self._drop, uniform=self._real("uniform"), normal=self._real("normal")
+            original,
+            keep=self._keep,
+            drop=self._drop,
+            words=self._plain("words"),
+            uniform=self._plain("uniform"),
+            normal=self._plain("normal"),
         )
 
     def _note(self, noise: Any, key: Keys, index: Index) -> None:
@@ -39,9 +44,9 @@ class Recorder:
         self._note(self._original.keep(key, index, threshold), key, index)
         return self._original.drop(x, key, index, threshold, *rest)
 
-    def _real(self, name: str) -> Any:
-        def draw(key: Keys, index: Index, dtype: Any, *kind: Any) -> Any:
-            noise = getattr(self._original, name)(key, index, dtype, *kind)
+    def _plain(self, name: str) -> Any:
+        def draw(key: Keys, index: Index, *what: Any) -> Any:
+            noise = getattr(self._original, name)(key, index, *what)
             self._note(noise, key, index)
             return noise
 
@@ -85,10 +90,25 @@ class Noise:
 
     @contextmanager
     def in_place_of_pytorchs(self) -> Iterator[None]:
-        """Inside, `torch.nn.functional.dropout`, and with it the layers that call it, use these draws."""
+        """Inside, PyTorch's functions `dropout` and `scaled_dot_product_attention` use these draws.
+
+        So do the layers that call them. PyTorch's attention drops in compiled code; it is written out here.
+        """
 
         def dropout(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
             return self.dropout(x, p) if training and p > 0 else x
 
-        with patch("torch.nn.functional.dropout", dropout):
+        def attention(
+            q: Any, k: Any, v: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False
+        ) -> Any:
+            logits = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5  # (..., T, S)
+            if is_causal:
+                attn_mask = self._torch.ones(logits.shape[-2:], dtype=self._torch.bool).tril()
+            if attn_mask is not None and attn_mask.dtype == self._torch.bool:
+                attn_mask = self._torch.where(attn_mask, 0.0, -np.inf)
+            weights = (logits if attn_mask is None else logits + attn_mask).softmax(-1)
+            return dropout(weights, dropout_p) @ v
+
+        functional = "torch.nn.functional"
+        with patch(f"{functional}.dropout", dropout), patch(f"{functional}.scaled_dot_product_attention", attention):
             yield

@@ -85,8 +85,8 @@ def layered(kind: str, *drops: Sequence[str]) -> Callable[..., Any]:
 def language_model(torch: Any, w: dict[str, Any], noise: Any, ids: Any) -> Any:
     """Merity et al.: rows of the embedding are dropped, then as `layered`, then the embedding once more."""
     words, place = torch.unique(ids, return_inverse=True)
-    kept, _ = noise.take(), noise.take()  # (1, words that occur, H), and once more as the mask to return
-    x = torch.where(kept.reshape(len(words), -1), w["embedding"][words] / (1 - P), 0.0)[place]
+    kept = noise.take()  # (words that occur, H)
+    x = torch.where(kept, w["embedding"][words] / (1 - P), 0.0)[place]
     masks = {name: noise.take() for name in ("input", "weight", "output")}
     weights = own({name: each for name, each in w.items() if name.startswith("layer.")})
     weights["weight_hh_l0"] = dropped(torch, masks, "weight", weights["weight_hh_l0"])

@@ -37,7 +37,7 @@ def diagnose(model: Module, *inputs: Any, purpose: Purpose = "training") -> list
     1: nothing to draw with. The layer has no seed, so a forward pass in train or sample mode raises. Call .seed(s) on \
 the model, or load its random state.
     1: drops the outputs of the model. No layer after it can learn to do without the dropped values, so the loss is \
-computed on zeros. Move it before the last Linear.
+computed on zeros. Move it before the last Linear or convolution.
     """
     if purpose not in ("training", "prediction"):
         raise ValueError(f"diagnose: purpose must be 'training' or 'prediction', got {purpose!r}")

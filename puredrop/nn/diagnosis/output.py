@@ -5,24 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...tensor import Node, operation
+from ..attention import MultiheadAttention
+from ..convolution import Convolution
 from ..layers import Linear
 from ..recurrent import GRU, LSTM, RNN
+from ..transformer import TransformerDecoderLayer, TransformerEncoderLayer
 from . import dropouts
 from .dropouts import Dropped, Layers
 from .finding import Finding
 from .trace import MOVES, PRODUCTS, Trace
 
 HIGH_RATE = 0.5
+_NOT_IN_ORDER = (MultiheadAttention, TransformerEncoderLayer, TransformerDecoderLayer)  # what they drop is in branches
 _ELEMENT_BY_ELEMENT = {"relu", "sigmoid", "softmax", "log_softmax", "tanh", *MOVES}
 
 
 def in_the_tree(layers: Layers) -> Iterator[Finding]:
-    """A dropout behind the last Linear of the tree; one of a high rate between the last two."""
-    linear = [i for i, (_, layer) in enumerate(layers) if isinstance(layer, Linear)]
-    for place, dropped in dropouts.in_the_tree(layers) if linear else ():
-        if place > linear[-1]:
+    """A dropout behind the last Linear or convolution of the tree; one of a high rate between the last two."""
+    products = [i for i, (_, layer) in enumerate(layers) if isinstance(layer, (Linear, Convolution))]
+    branches = tuple(f"{name}." if name else "" for name, layer in layers if isinstance(layer, _NOT_IN_ORDER))
+    for place, dropped in dropouts.in_the_tree(layers) if products else ():
+        if dropped.layer.startswith(branches):
+            continue
+        if place > products[-1]:
             yield _drops_the_outputs(dropped)
-        elif len(linear) < 2 or place > linear[-2]:
+        elif len(products) < 2 or place > products[-2]:
             yield from _high_rate(dropped)
 
 
@@ -74,7 +81,7 @@ def _drops_the_outputs(dropped: Dropped) -> Finding:
         dropped.layer,
         "drops the outputs of the model",
         "No layer after it can learn to do without the dropped values, so the loss is computed on zeros",
-        "Move it before the last Linear",
+        "Move it before the last Linear or convolution",
     )
 
 

@@ -23,7 +23,7 @@ from ...tensor.recompute import Checkpoint
 from ..module import Module
 
 MOVES = {"reshape", "transpose", "swap", "swapaxes", "broadcast_to", "take", "scatter", "concatenate", "astype"}
-PRODUCTS = {"linear", "_matmul"}
+PRODUCTS = {"linear", "_matmul", "convolve", "spread"}
 
 
 @dataclass(frozen=True)

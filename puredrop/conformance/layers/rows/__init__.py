@@ -1,7 +1,17 @@
 """The table of layers: a row for each layer and option, a file for each family."""
 
 from ..case import LayerCase
-from . import dense, recurrent
+from . import (
+    activations,
+    attention,
+    convolutional,
+    dense,
+    models,
+    recurrent,
+    residual,
+    spatial_dropout,
+    transformer,
+)
 
-FAMILIES = (dense, recurrent)
+FAMILIES = (dense, activations, convolutional, residual, spatial_dropout, recurrent, attention, transformer, models)
 CASES: tuple[LayerCase, ...] = tuple(case for family in FAMILIES for case in family.CASES)

@@ -1,0 +1,211 @@
+"""Transformer layers, and stacks of them that skip layers or branches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+from .. import ops, variants
+from ..variants.door import whole_number
+from ..variants.schedules import Indexing, Schedule, depth_rates
+from .attention import MultiheadAttention
+from .dropout import Dropout
+from .layers import Linear
+from .module import Module
+from .normalisation import LayerNorm
+from .residual import DropPath, LayerDrop
+
+__all__ = ["TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder", "TransformerEncoderLayer"]
+
+Rate = float | Schedule
+Activation = Literal["relu", "gelu"]
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"relu": ops.relu, "gelu": ops.gelu}
+
+
+class _Layer(Module):
+    """Base: residual branches, each with its own norm, dropout and drop path, and the branch of two linear layers."""
+
+    branches: int
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        hidden: int | None = None,
+        p: Rate = 0.1,
+        *,
+        activation: Activation = "relu",
+        norm_first: bool = False,
+        eps: float = 1e-5,
+        bias: bool = True,
+        causal: bool,
+        path_p: Rate = 0.0,
+        **attention: Any,
+    ) -> None:
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"{type(self).__name__}: activation must be 'relu' or 'gelu', got {activation!r}")
+        self.activation, self.norm_first = activation, norm_first
+        self.self_attn = MultiheadAttention(width, heads, p, bias=bias, causal=causal, **attention)
+        self._make_attention_to_memory(width, heads, p, bias, attention)
+        hidden = 4 * width if hidden is None else whole_number(type(self).__name__, "hidden", hidden, 1)
+        self.linear1 = Linear(width, hidden, bias)
+        self.dropout = Dropout(p)
+        self.linear2 = Linear(hidden, width, bias)
+        for number in range(1, self.branches + 1):
+            setattr(self, f"norm{number}", LayerNorm(width, eps, bias=bias))
+            setattr(self, f"dropout{number}", Dropout(p))
+            setattr(self, f"drop_path{number}", None if path_p == 0 else DropPath(path_p))
+
+    def _make_attention_to_memory(self, width: int, heads: int, p: Rate, bias: bool, attention: Any) -> None:
+        """What decoders have beside."""
+
+    def _residual(self, number: int, x: Any, branch: Callable[[Any], Any]) -> Any:
+        """x + branch(norm(x)), or norm(x + branch(x)), with what is dropped of the branch."""
+        norm, drop, path = (getattr(self, f"{name}{number}") for name in ("norm", "dropout", "drop_path"))
+        y = drop(branch(norm(x) if self.norm_first else x))
+        y = x + (y if path is None else path(y))
+        return y if self.norm_first else norm(y)
+
+    def _feed_forward(self, x: Any) -> Any:
+        return self.linear2(self.dropout(ACTIVATIONS[self.activation](self.linear1(x))))
+
+
+class TransformerEncoderLayer(_Layer):
+    """Self-attention and two linear layers, each in a residual branch. Shapes: (N, T, width) -> (N, T, width).
+
+    hidden: between the linear layers, by default 4 width. norm_first: norm(x + f(x)), or x + f(norm(x)). p at the sites
+    of PyTorch's layer: attention weights, behind the activation, and at the end of each branch; path_p drops branches
+    (`DropPath`). Further options, such as kv_heads, key_p, head_p, rotary and tile, are those of `MultiheadAttention`,
+    and so are the masks of the call.
+    Names of parameters, and first numbers, are PyTorch's. Reference: Vaswani et al. (2017).
+
+    >>> import numpy as np
+    >>> layer = TransformerEncoderLayer(8, heads=2, hidden=16).seed(0)
+    >>> layer(np.ones((3, 5, 8), np.float32)).shape
+    (3, 5, 8)
+    """
+
+    branches = 2
+
+    def __init__(self, width: int, heads: int, hidden: int | None = None, p: Rate = 0.1, **options: Any) -> None:
+        super().__init__(width, heads, hidden, p, **{"causal": False, **options})
+
+    def forward(self, x: Any, *, allowed: Any = None, present: Any = None, bias: Any = None) -> Any:
+        attend = partial(self.self_attn, allowed=allowed, present=present, bias=bias)
+        x = self._residual(1, x, attend)
+        return self._residual(2, x, self._feed_forward)
+
+
+class TransformerDecoderLayer(_Layer):
+    """As `TransformerEncoderLayer`, with attention to a memory (N, S, width) between its two branches.
+
+    Its self-attention is causal unless causal=False is given; PyTorch's is not unless it is handed a mask. Masks of the
+    call: allowed, present and bias for x itself, memory_allowed and memory_present for the memory.
+
+    >>> import numpy as np
+    >>> layer = TransformerDecoderLayer(8, heads=2, hidden=16).seed(0)
+    >>> layer(np.ones((3, 5, 8), np.float32), np.ones((3, 4, 8), np.float32)).shape
+    (3, 5, 8)
+    """
+
+    branches = 3
+
+    def __init__(self, width: int, heads: int, hidden: int | None = None, p: Rate = 0.1, **options: Any) -> None:
+        super().__init__(width, heads, hidden, p, **{"causal": True, **options})
+
+    def _make_attention_to_memory(self, width: int, heads: int, p: Rate, bias: bool, attention: Any) -> None:
+        options = {name: value for name, value in attention.items() if name != "rotary"}  # a memory has other places
+        self.multihead_attn = MultiheadAttention(width, heads, p, bias=bias, **options)
+
+    def forward(
+        self,
+        x: Any,
+        memory: Any,
+        *,
+        allowed: Any = None,
+        present: Any = None,
+        bias: Any = None,
+        memory_allowed: Any = None,
+        memory_present: Any = None,
+    ) -> Any:
+        x = self._residual(1, x, partial(self.self_attn, allowed=allowed, present=present, bias=bias))
+        ask = partial(self.multihead_attn, allowed=memory_allowed, present=memory_present)
+        x = self._residual(2, x, lambda y: ask(y, memory))
+        return self._residual(3, x, self._feed_forward)
+
+
+class _Stack(Module):
+    """Base: layers one after the other, some of them skipped, and a norm behind them."""
+
+    layer: type[_Layer]
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        layers: int,
+        hidden: int | None = None,
+        p: Rate = 0.1,
+        *,
+        layer_p: float | list[float] | Schedule = 0.0,
+        path_p: float = 0.0,
+        path_depth: Indexing | None = None,
+        final_norm: bool | None = None,
+        **options: Any,
+    ) -> None:
+        name = type(self).__name__
+        layers = whole_number(name, "layers", layers, 1)
+        if path_p and path_depth is None:
+            raise ValueError(f"{name}: path_p needs path_depth, how rates go over the depth; see schedules.depth_rates")
+        rates = depth_rates(path_p, layers, path_depth or "uniform")
+        self.layers = [type(self).layer(width, heads, hidden, p, path_p=rate, **options) for rate in rates]
+        last = self.layers[0].norm_first if final_norm is None else final_norm
+        self.norm = LayerNorm(width, options.get("eps", 1e-5), bias=options.get("bias", True)) if last else None
+        self.skip = None if layer_p == 0 else LayerDrop(self.layers, layer_p)
+
+    def _through(self, x: Any, layers: list[Callable[[Any], Any]]) -> Any:
+        where = None if self.skip is None else self.skip.address(x.shape, tuple(range(len(x.shape))))
+        if self.skip is None or where is None:
+            for layer in layers:
+                x = layer(x)
+        else:
+            x = variants.layer_drop(layers, x, self.skip.rate(self.skip.p, where[0]), key=where[0])
+        return x if self.norm is None else self.norm(x)
+
+
+class TransformerEncoder(_Stack):
+    """Layers of `TransformerEncoderLayer`, one after the other. Shapes: (N, T, width) -> (N, T, width).
+
+    layer_p skips whole layers (`LayerDrop`): one rate, one for each, or a schedule. path_p drops residual branches at
+    rates that go over the depth as path_depth says (`schedules.depth_rates`). final_norm: by default where
+    norm_first. Further options are those of the layer: causal=True makes a language model's stack of it.
+
+    >>> import numpy as np
+    >>> stack = TransformerEncoder(8, heads=2, layers=2, path_p=0.1, path_depth="i/(L-1)", causal=True).seed(0)
+    >>> stack(np.ones((3, 5, 8), np.float32)).shape
+    (3, 5, 8)
+    """
+
+    layer = TransformerEncoderLayer
+
+    def forward(self, x: Any, **masks: Any) -> Any:
+        return self._through(x, [partial(layer, **masks) for layer in self.layers])
+
+
+class TransformerDecoder(_Stack):
+    """Layers of `TransformerDecoderLayer`, one after the other, all with the same memory; options as the encoder's.
+
+    >>> import numpy as np
+    >>> stack = TransformerDecoder(8, heads=2, layers=2).seed(0)
+    >>> stack(np.ones((3, 5, 8), np.float32), np.ones((3, 4, 8), np.float32)).shape
+    (3, 5, 8)
+    """
+
+    layer = TransformerDecoderLayer
+
+    def forward(self, x: Any, memory: Any, **masks: Any) -> Any:
+        def through(layer: Module) -> Callable[[Any], Any]:
+            return lambda y: layer(y, memory, **masks)
+
+        return self._through(x, [through(layer) for layer in self.layers])
