@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--data", metavar="FOLDER", help="MNIST for mlp and cnn, as IDX files or NPZ")
     demo.add_argument("--text", metavar="FILE", help="what lstm and transformer learn to write")
-    demo.add_argument("--report", default="report", metavar="FOLDER", help="where index.html goes (default: report)")
+    demo.add_argument("--report", default="report", metavar="FOLDER", help="where the page goes (default: report)")
     demo.add_argument("--seed", type=int, default=0)
     demo.add_argument("--epochs", type=int, help="fewer for a quick look")
     demo.add_argument("--pictures", metavar="FOLDER", help="save the pictures there too, as the README shows them")
@@ -77,6 +77,9 @@ def _demo(args: argparse.Namespace) -> int:
 
     if args.pictures:
         _require_folder(Path(args.pictures))
+    for option, models in (("data", ("mlp", "cnn")), ("text", ("lstm", "transformer"))):
+        if getattr(args, option) and args.model not in models:
+            raise ValueError(f"--{option} is for --model {' and --model '.join(models)}")
     if args.model:
         result = demo.run_model(args.model, args.report, args.seed, args.epochs, args.data, args.text)
         if args.pictures:

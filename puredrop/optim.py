@@ -34,7 +34,10 @@ class Optimizer:
             raise ValueError(f"{type(self).__name__}: lr must be at least 0, got {lr}")
         self.lr = lr
         self.steps = 0
-        self.kept: dict[str, list[Any]] = {name: [p.data * 0 for p in self.params] for name in self.memory}
+        # zeros_like, and not p.data * 0: that would be no array for a parameter without axes, and nothing would be kept
+        self.kept: dict[str, list[Any]] = {
+            name: [p.backend.xp.zeros_like(p.data) for p in self.params] for name in self.memory
+        }
 
     @property
     def rate(self) -> float:
@@ -177,13 +180,13 @@ def clip_grad_norm(params: Iterable[Parameter], max_norm: float) -> float:
     """
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm: max_norm must be above 0, got {max_norm}")
-    grads = [p.grad for p in params if p.grad is not None]
-    norm = math.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in grads))
+    reached = [p for p in params if p.grad is not None]
+    norm = math.sqrt(sum(float((p.grad.astype(np.float64) ** 2).sum()) for p in reached))
     if not math.isfinite(norm):
         raise ValueError(f"clip_grad_norm: the gradients' norm is {norm}; the loss or a step before it has overflowed")
     if norm > max_norm:
-        for g in grads:
-            g *= max_norm / norm
+        for p in reached:
+            p.grad *= max_norm / norm
     return norm
 
 

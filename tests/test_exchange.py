@@ -100,9 +100,9 @@ def test_weights_go_there_and_back(torch, name):
         assert weight.dtype == back.dtype, key
 
 
-def test_every_layer_with_a_twin_is_tried():
+def test_every_layer_with_a_twin_is_tried(torch):
     with pytest.raises(TypeError) as caught:
-        nn.from_torch(object())
+        nn.from_torch(torch.nn.Hardswish())
     named = str(caught.value).split("there is one for ")[1].split(", ")
     tried = {name.split(",")[0] for name in LAYERS} | set(DROPOUTS)
     assert set(named) == tried | {"Sequential", "MultiheadAttention", "TransformerDecoderLayer", "TransformerDecoder"}
@@ -212,6 +212,40 @@ def test_layers_without_a_twin_are_named_with_their_place(torch, make, message):
 def test_options_without_a_twin_are_named(torch, make, message):
     with pytest.raises(ValueError, match="from_torch: .*" + message):
         nn.from_torch(make(torch.nn))
+
+
+def test_what_a_twin_would_lack_is_refused(torch):
+    n = torch.nn
+    hooked, shared = n.Sequential(n.Linear(2, 2)), n.Linear(2, 2)
+    hooked[0].register_forward_hook(lambda module, inputs, output: output * 3)
+    with pytest.raises(ValueError, match="Linear at 0 has hooks"):
+        nn.from_torch(hooked)
+    with pytest.raises(ValueError, match="one Linear stands at 0 and at 1; shared weights have no twin"):
+        nn.from_torch(n.Sequential(shared, shared))
+    with pytest.raises(TypeError, match="no twin for ParametrizedLinear"):
+        nn.from_torch(n.utils.parametrizations.weight_norm(n.Linear(2, 2)))
+    with pytest.raises(TypeError, match=r"weight is torch.bfloat16, which NumPy lacks; write module.float\(\)"):
+        nn.from_torch(n.Linear(2, 2).bfloat16())
+    with pytest.raises(TypeError, match=r"expected a module of torch\.nn, got OrderedDict"):
+        nn.from_torch(n.Linear(2, 2).state_dict())
+
+
+def test_a_layer_without_weights_may_stand_twice(torch):
+    act = torch.nn.Tanh()
+    module = torch.nn.Sequential(torch.nn.Linear(4, 3), act, torch.nn.Linear(3, 2), act).double()
+    ours, theirs = outputs(torch, module, nn.from_torch(module), (5, 4))
+    assert relative_error(ours, theirs) < 1e-12
+
+
+def test_frozen_weights_stay_frozen(torch):
+    module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Linear(3, 2))
+    module[0].requires_grad_(False)
+    assert [p.requires_grad for p in nn.from_torch(module).parameters()] == [False, False, True, True]
+
+
+def test_weights_not_drawn_yet_are_not_given_away(torch):
+    with pytest.raises(RuntimeError, match="has no numbers yet"):
+        nn.to_torch_state_dict(nn.Linear(2, 3))
 
 
 def test_rates_that_differ_within_a_layer_have_no_twin(torch):

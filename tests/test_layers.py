@@ -123,3 +123,5 @@ def test_draws_that_the_reference_does_not_use_are_an_error(torch):
 def test_unknown_layers_are_named(torch):
     with pytest.raises(ValueError, match="unknown layer Convolutoin; known are Linear"):
         verify_layers(["Convolutoin"])
+    with pytest.raises(ValueError, match="unknown backend 'cuda'"):
+        verify_layers(["Linear"], on=["cuda"])

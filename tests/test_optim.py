@@ -26,13 +26,13 @@ OPTIMISERS = [
 @pytest.mark.parametrize(("name", "options"), OPTIMISERS)
 def test_thirty_steps_equal_pytorchs(torch, name, options):
     rng = np.random.default_rng(0)
-    start = [rng.standard_normal((3, 4)), rng.standard_normal(5)]
+    start = [rng.standard_normal((3, 4)), rng.standard_normal(5), np.array(0.7)]
     ours, theirs = [parameter(v) for v in start], [torch.tensor(v, requires_grad=True) for v in start]
     mine, yours = getattr(optim, name)(ours, **options), getattr(torch.optim, name)(theirs, **options)
     for _ in range(30):
         for a, b in zip(ours, theirs, strict=True):
-            g = rng.standard_normal(a.shape)
-            a.grad, b.grad = g, torch.tensor(g)
+            g = np.asarray(rng.standard_normal(a.shape))
+            a.grad, b.grad = g[()], torch.tensor(g)  # [()]: a number where there are no axes, as backward gives it
         mine.step(), yours.step()
     for a, b in zip(ours, theirs, strict=True):
         assert relative_error(a, b.detach().numpy()) < 1e-12
@@ -56,11 +56,11 @@ def test_max_norm_limits_each_units_incoming_weights():
 
 
 def test_clip_grad_norm_equals_pytorch(torch):
-    grads = [np.array([3.0, 0.0]), np.array([[4.0]])]
+    grads = [np.array([3.0, 0.0]), np.array([[4.0]]), np.array(12.0)]
     ps = [parameter(np.zeros(g.shape)) for g in grads]
     qs = [torch.zeros(g.shape, requires_grad=True) for g in grads]
     for p, q, g in zip(ps, qs, grads, strict=True):
-        p.grad, q.grad = g.copy(), torch.tensor(g, dtype=torch.float32)
+        p.grad, q.grad = g.copy()[()], torch.tensor(g, dtype=torch.float32)
     assert optim.clip_grad_norm(ps, 1.0) == pytest.approx(float(torch.nn.utils.clip_grad_norm_(qs, 1.0)))
     assert all(np.allclose(p.grad, q.grad.numpy()) for p, q in zip(ps, qs, strict=True))
     assert optim.clip_grad_norm(ps, 10.0) == pytest.approx(1.0)

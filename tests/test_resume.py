@@ -169,3 +169,29 @@ def test_load_state_dict_lists_everything():
         ValueError, match=r"missing 0\.bias; unexpected extra; 3\.bias has shape \(4,\), expected \(3,\)"
     ):
         net.load_state_dict(state)
+
+
+@pytest.mark.parametrize("optimiser", [optim.SGD, optim.Adam, optim.AdamW])
+@pytest.mark.parametrize("form", ["concrete", "variational"])
+def test_learned_noise_is_resumed_bit_for_bit(tmp_path, form, optimiser):
+    """Its parameters have no axes."""
+    x, labels = np.random.default_rng(0).random((8, 4), np.float32), np.arange(8) % 2
+
+    def train(model, optimizer, steps):
+        for _ in range(steps):
+            optimizer.zero_grad()
+            (nn.cross_entropy(model(x), labels) + model.regulariser(8)).backward()
+            optimizer.step()
+        return model.state_dict()
+
+    def made(seed):
+        model = nn.models.MLP(4, 2, (3,), form=form, p=0.3).seed(seed)
+        return model, optimiser(model.parameters(), lr=0.1)
+
+    expected = train(*made(0), 6)
+    first, second = made(0), made(1)
+    train(*first, 3)
+    nn.save(tmp_path / "half.safetensors", *first, loss=np.float32(0.5))
+    assert nn.load(tmp_path / "half.safetensors", *second) == {"loss": 0.5}
+    for name, value in train(*second, 3).items():
+        np.testing.assert_array_equal(value, expected[name])

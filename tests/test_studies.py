@@ -161,5 +161,8 @@ def test_the_command(tiny, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "scikit-learn's digits: 600 for training" in said
     assert f"report: {tmp_path}/mlp.html" in said
+    for arguments in (["--text", "x"], ["--data", "x"], ["--model", "cnn", "--text", "x"]):
+        assert cli.main(["demo", *arguments]) == 2
+        assert "is for --model" in capsys.readouterr().err
     assert cli.main(["demo", "--model", "lstm", "--text", str(tmp_path / "none.txt")]) == 2
     assert "none.txt" in capsys.readouterr().err

@@ -129,3 +129,9 @@ def test_nll_equals_scikit_learns():
     p = RNG.dirichlet(np.ones(4), 50)
     labels = RNG.integers(0, 4, 50)
     assert np.isclose(uncertainty.nll(p, labels), metrics.log_loss(labels, p, labels=range(4)), rtol=1e-12)
+
+
+def test_a_model_with_several_results_is_refused():
+    model = nn.models.LSTMLanguageModel(5, 3, 4, form="mc").seed(0)
+    with pytest.raises(TypeError, match="the model gives 2 results; wrap it in a Module"):
+        predict_samples(model, np.zeros((2, 3), np.int64), samples=2)

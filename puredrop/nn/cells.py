@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from .. import ops
-from ..variants.door import whole_number
+from ..variants.door import checked_array, whole_number
 from .init import Initialiser, fan_in_uniform
 from .module import Module, Parameter
 from .recurrent_dropout import CellDropout, Draws, Noise, RecurrentDropout
@@ -193,7 +193,8 @@ class _Cell(Module):
         add_dropout(self, "", kind.check(dropout or RecurrentDropout(), is_cell=True), kind.gates)
 
     def forward(self, x: Any, state: Any = None) -> Any:
-        name, x = type(self).__name__, self.placed(x)
+        name = type(self).__name__
+        x = self.placed(checked_array(name, x))
         if len(x.shape) != 2 or x.shape[1] != self.inputs:
             raise ValueError(f"{name}: x must be (N, {self.inputs}), one time step, got shape {x.shape}")
         rows = x.shape[0]

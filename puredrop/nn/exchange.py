@@ -24,40 +24,73 @@ Build = Callable[[Any], Module]
 def from_torch(module: Any) -> Module:
     """The puredrop twin of a `torch.nn` module, with its weights, dtype and mode.
 
-    Supported are the layers named in the error for others, in `Sequential` and on their own. Call `.seed(s)` before
-    the twin draws: masks are puredrop's own.
-    Raises: TypeError for a layer, ValueError for an option, that has no twin here; both name it and where it stands.
+    Supported are the layers named in the error for others, in `Sequential` and on their own; parameters that are
+    frozen stay so. Call `.seed(s)` before the twin draws: masks are puredrop's own. For a module of one's own, write
+    its forward as a `Module` with the same names and hand it the weights: model.load_state_dict(...).
+    Raises: TypeError for a layer, ValueError for an option, hook or shared weight, that has no twin here.
 
-    >>> import types
-    >>> nothing = types.SimpleNamespace(children=lambda: iter(()))
-    >>> from_torch(nothing)                                            # doctest: +ELLIPSIS
+    >>> from_torch("resnet18")
     Traceback (most recent call last):
-    TypeError: from_torch: no twin for SimpleNamespace; there is one for AdaptiveAvgPool1d, ...
+    TypeError: from_torch: expected a module of torch.nn, got 'resnet18'
     """
+    _check(module)
     twin = _twin(module, "")
-    state = {name: value.detach().cpu().numpy().copy() for name, value in module.state_dict().items()}
-    dtypes = {value.dtype for value in state.values() if value.dtype.kind == "f"}
-    for dtype in dtypes:
+    state = {name: _array(name, value) for name, value in module.state_dict().items()}
+    for dtype in {value.dtype for value in state.values() if value.dtype.kind == "f"}:
         twin.astype(dtype)
-    twin.load_state_dict(state)
+    try:
+        twin.load_state_dict(state)
+    except ValueError as error:
+        raise ValueError(
+            f"from_torch: {type(module).__name__} holds other weights than its layers have; {error}"
+        ) from None
+    frozen = {name for name, value in module.named_parameters() if not value.requires_grad}
+    for name, parameter in twin.named_parameters():
+        parameter.requires_grad = name not in frozen
     return twin.train() if module.training else twin.eval()
 
 
 def to_torch_state_dict(model: Module) -> dict[str, Any]:
     """The weights of a model as tensors, for `load_state_dict` of the same model in PyTorch.
 
-    Raises: RuntimeError where PyTorch has not been imported by whoever wants its tensors.
+    Raises: RuntimeError where PyTorch has not been imported by whoever wants its tensors, or for weights not drawn yet.
     """
     torch = sys.modules.get("torch")
     if torch is None:
         raise RuntimeError("to_torch_state_dict: PyTorch is not imported; write import torch, or use state_dict()")
+    model.require_parameters()
     return {name: torch.tensor(np.array(value)) for name, value in model.state_dict().items()}
+
+
+def _check(module: Any) -> None:
+    """What a twin would silently be without."""
+    if not all(hasattr(module, name) for name in ("named_modules", "state_dict", "training")):
+        raise TypeError(f"from_torch: expected a module of torch.nn, got {module!r}")
+    places: dict[int, str] = {}
+    for name, part in module.named_modules(remove_duplicate=False):
+        if part._forward_hooks or part._forward_pre_hooks:
+            raise ValueError(f"from_torch: {type(part).__name__} at {name or 'the top'} has hooks, which have no twin")
+        if id(part) in places and any(True for _ in part.parameters()):
+            raise ValueError(
+                f"from_torch: one {type(part).__name__} stands at {places[id(part)]} and at {name}; "
+                f"shared weights have no twin"
+            )
+        places[id(part)] = name
+
+
+def _array(name: str, tensor: Any) -> np.ndarray:
+    try:
+        return tensor.detach().cpu().numpy().copy()
+    except TypeError:  # NumPy has no bfloat16
+        raise TypeError(f"from_torch: {name} is {tensor.dtype}, which NumPy lacks; write module.float()") from None
 
 
 def _twin(module: Any, where: str) -> Module:
     name = type(module).__name__
     if name == "Sequential":
-        parts = {name: _twin(child, f"{where}{name}.") for name, child in module.named_children()}
+        parts = {
+            name: _twin(child, f"{where}{name}.") for name, child in module._modules.items()
+        }  # a layer twice is two
         in_order = list(parts) == list(map(str, range(len(parts))))
         return layers.Sequential(*parts.values()) if in_order else _Named(parts)
     if name not in _BUILD:

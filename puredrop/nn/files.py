@@ -37,10 +37,17 @@ def save(path: str | Path, model: Module, optimizer: Any = None, batches: Batche
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         contiguous = {name: np.ascontiguousarray(value).reshape(value.shape) for name, value in arrays.items()}
-        save_file(contiguous, unfinished, metadata={"format": FORMAT, "state": json.dumps(state)})
+        save_file(contiguous, unfinished, metadata={"format": FORMAT, "state": json.dumps(state, default=_number)})
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _number(note: Any) -> Any:
+    """A NumPy number or array of the notes, for JSON."""
+    if isinstance(note, (np.generic, np.ndarray)):
+        return note.tolist()
+    raise TypeError(f"save: notes must be JSON values, got {note!r}")
 
 
 def load(path: str | Path, model: Module, optimizer: Any = None, batches: Batches | None = None) -> dict[str, Any]:

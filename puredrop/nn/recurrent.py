@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from .. import ops, variants
 from ..variants.bernoulli_map import inverted_scale
-from ..variants.door import whole_number
+from ..variants.door import checked_array, whole_number
 from .cells import LSTM_KIND, Kind, Weights, add_dropout, add_weights, begun, gru, into_gates, projected, rnn
 from .init import Initialiser
 from .module import Module, by_sample
@@ -63,7 +63,7 @@ class _Recurrent(Module):
             setattr(self, f"{field}_l{k}", RecurrentSite(f"{field}_l{k}", p) if p else None)
 
     def forward(self, x: Any, state: Any = None, lengths: Any = None) -> tuple[Any, Any]:
-        x = self._time_first(self.placed(x))  # (L, N, inputs)
+        x = self._time_first(self.placed(checked_array(type(self).__name__, x)))  # (L, N, inputs)
         valid = self._valid(x, lengths)
         if valid is not None:
             x = ops.where(valid, x, 0.0)  # nothing behind the end of a sequence reaches a product

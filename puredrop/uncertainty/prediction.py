@@ -31,10 +31,10 @@ def predict_samples(
     Math: output t is the model with the masks of sample t. The model's own modes and counters are not touched.
     Shapes: x (N, ...); the model keeps the batch on axis 0.
     Draws: sample t draws at Key(seed, site, call, sample=t + 1); `masks="pass"` shares one mask over the batch, so
-        that each
-        sample is one function. Sample t is bit for bit the same whatever `samples` and `first` are, on one machine;
-        over `batch_size` and backends, masks are equal and values agree to rounding.
-    Raises: ValueError where nothing in the model draws, or for samples below 1; RuntimeError for an unseeded model.
+        that each sample is one function. Sample t is bit for bit the same whatever `samples` and `first` are, on one
+        machine; over `batch_size` and backends, masks are equal and values agree to rounding.
+    Raises: ValueError where nothing in the model draws, or for samples below 1; TypeError for a model with several
+        results; RuntimeError for an unseeded model.
     Reference: Gal & Ghahramani, "Dropout as a Bayesian approximation" (2016).
 
     >>> from puredrop import nn
@@ -85,9 +85,18 @@ def _chunk_samples(
         run = Pass(mode="sample", samples=range(t, t + per_tile), window=window, masks=masks)
         repeated = np.tile(x, (per_tile, *[1] * (x.ndim - 1)))  # (per_tile * N, ...)
         with entered(run):
-            y = np.asarray(raw(model(model.placed(repeated))))
+            y = _output(model(model.placed(repeated)))
         tiles.append(y.reshape(per_tile, len(x), *y.shape[1:]))
     return np.concatenate(tiles)[first - start :][:samples]
+
+
+def _output(y: Any) -> np.ndarray:
+    if isinstance(y, (tuple, list)):
+        raise TypeError(
+            f"predict_samples: the model gives {len(y)} results; wrap it in a Module whose forward gives the one that "
+            f"is wanted, such as model(x)[0]"
+        )
+    return np.asarray(raw(y))
 
 
 @dataclass(frozen=True)

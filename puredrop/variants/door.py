@@ -126,6 +126,8 @@ def checked_array(operation: str, x: Any) -> Any:
         x = data = np.asarray(data)  # np.matrix and other subclasses
     elif not getattr(data.dtype, "isnative", True):
         x = data = data.astype(data.dtype.newbyteorder("="))
+    if not hasattr(data.dtype, "kind"):
+        raise TypeError(f"{operation}: x must be an array or a puredrop.Tensor, got {type(data)}; write x.numpy()")
     if data.dtype.kind != "f":
         raise TypeError(
             f"{operation}: x must be floating-point, got dtype {data.dtype}; convert it first: x.astype('float32')"

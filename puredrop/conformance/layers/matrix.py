@@ -20,7 +20,7 @@ def verify_layers(
 ) -> list[Row]:
     """Compare every layer and option with PyTorch (or the layers named), on every backend (or on those named).
 
-    Raises: ImportError without PyTorch; ValueError for a layer that is not known.
+    Raises: ImportError without PyTorch; ValueError for a layer or backend that is not known.
 
     >>> {row.status for row in verify_layers(["Linear"], on=["numpy"])}
     {'passed'}
@@ -31,7 +31,8 @@ def verify_layers(
     if unknown := sorted(set(layers or ()) - set(known)):
         raise ValueError(f"unknown layer {', '.join(unknown)}; known are {', '.join(known)}")
     cases = [case for case in CASES if layers is None or case.layer in set(layers)]
-    jobs = [(case, name, check) for case in cases for name in (on or backends.available()) for check in CHECKS]
+    names = [backends.get(name).name for name in (on or backends.available())]
+    jobs = [(case, name, check) for case in cases for name in names for check in CHECKS]
     rows = []
     for case, backend, check in jobs:
         rows.append(_row(case, backend, check))

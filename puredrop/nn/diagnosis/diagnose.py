@@ -29,7 +29,7 @@ def diagnose(model: Module, *inputs: Any, purpose: Purpose = "training") -> list
         more), before a batch norm, at the output. Without them the order of the layers must do for the last two, and
         recurrences are not seen. The model itself stays as it is.
     purpose: "prediction" also asks whether the model stands in a mode for predicting.
-    Raises: ValueError for another purpose; what the model raises for these inputs.
+    Raises: TypeError for what is no Module; ValueError for another purpose; what the model raises for these inputs.
 
     >>> from puredrop import nn
     >>> for finding in diagnose(nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.1))):
@@ -39,6 +39,8 @@ the model, or load its random state.
     1: drops the outputs of the model. No layer after it can learn to do without the dropped values, so the loss is \
 computed on zeros. Move it before the last Linear or convolution.
     """
+    if not isinstance(model, Module):
+        raise TypeError(f"diagnose: expected a puredrop.nn.Module, got {type(model)}; for PyTorch's see nn.from_torch")
     if purpose not in ("training", "prediction"):
         raise ValueError(f"diagnose: purpose must be 'training' or 'prediction', got {purpose!r}")
     layers = list(model.named_modules())
