@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from .. import backends, nn, optim
+from .. import nn, optim
 from ..ops import softmax
 from ..random import Key
 from ..tensor import no_grad
 from ..uncertainty import nll
+from .checkpoints import checkpoint_file, resumed
 from .data import CLASSES, SIDE, Digits
 
 AfterEpoch = Callable[[int, float], None]  # what is told after each epoch: how many are done, and the test NLL
@@ -84,7 +82,7 @@ def train(settings: Settings, digits: Digits, p: float, seed: int, checkpoints: 
     optimizer = optim.Adam(model.parameters(), lr=settings.learning_rate)
     batches = nn.Batches(digits.x_train, digits.y_train, batch_size=settings.batch_size, seed=seed)
     path = checkpoints / checkpoint_name(settings, p, seed)
-    net = Net(model, **resumed(path, model, optimizer, batches))
+    net = Net(model, **resumed(path, {"train_nll": [], "test_nll": []}, model, optimizer, batches))
     while len(net.test_nll) < settings.epochs:
         train_epoch(model, optimizer, batches)
         net.train_nll.append(nll(probabilities(model, digits.x_train), digits.y_train))
@@ -103,20 +101,6 @@ def train_epoch(model: nn.Module, optimizer: optim.Optimizer, batches: nn.Batche
 
 
 def checkpoint_name(settings: Settings, p: float, seed: int) -> str:
-    """A name that differs wherever anything that the numbers depend on differs, so that a match may be resumed."""
-    from .. import __version__
-
-    facts: dict[str, Any] = asdict(settings) | {"p": p, "seed": seed, "repeats": None, "samples": None}
-    facts |= {"puredrop": __version__, "numpy": np.__version__, "backend": backends.default_name()}
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-    return f"seed{seed}-p{p}-{digest}.safetensors"
-
-
-def resumed(path: Path, model: nn.Module, optimizer: Any, batches: nn.Batches) -> dict[str, list[float]]:
-    """The curves so far, with model, optimizer and batches where they stood; empty where there is nothing to resume."""
-    if path.exists():
-        try:
-            return nn.load(path, model, optimizer, batches)
-        except ValueError:  # damaged; nothing was loaded, and the next checkpoint replaces it
-            pass
-    return {"train_nll": [], "test_nll": []}
+    """Of the net that is trained with these settings."""
+    facts = asdict(settings) | {"p": p, "seed": seed, "repeats": None, "samples": None}
+    return checkpoint_file(f"seed{seed}-p{p}", facts)

@@ -72,7 +72,7 @@ class Model(Module):
         """Every layer that drops, with the weight behind it."""
         for module in self.modules():
             if isinstance(module, Noisy):
-                weight = next(p for name, p in module.layer.named_parameters() if p.ndim > 1)
+                weight = next(p for p in module.layer.parameters() if p.ndim > 1)
                 yield module.noise, weight
 
     def regulariser(self, examples: int, length_scale: float = 1e-2) -> Any:

@@ -63,9 +63,6 @@ class ConcreteDropout(Shell):
         """The rate as learned so far."""
         return 1 / (1 + math.exp(-float(self.logit_p.numpy())))
 
-    def noise(self, shape: Shape) -> tuple[Shape, Shape]:
-        return shape, self.shared
-
     def arguments(self, key: Keys | None) -> tuple[Any, ...]:
         return (self.logit_p,)
 
@@ -133,9 +130,6 @@ class VariationalGaussianDropout(Shell):
         self.log_alpha = Parameter(shape, _Constant(_logit("VariationalGaussianDropout", p)))
         super().__init__(max_alpha=max_alpha)
         variants.variational_gaussian_dropout(np.zeros(0), 0.0, max_alpha, training=False)  # refuses a wrong one now
-
-    def noise(self, shape: Shape) -> tuple[Shape, Shape]:
-        return shape, self.shared
 
     def arguments(self, key: Keys | None) -> tuple[Any, ...]:
         return (self.log_alpha,)

@@ -252,9 +252,6 @@ class DropKey(_OneRate):
         variants.drop_key(np.zeros(1), 0.0, all_dropped=all_dropped)  # its door
         self.shared = (shared,) if isinstance(shared, int) else tuple(shared)
 
-    def noise(self, shape: Shape) -> tuple[Shape, Shape]:
-        return shape, self.shared
-
     def forward(self, logits: Any) -> Any:
         return self.called(logits)
 

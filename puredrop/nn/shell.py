@@ -16,11 +16,13 @@ class Shell(Site):
     function: puredrop's, of the same name, as a static method.
     named: the names of its options. Each is an attribute of the layer, and read at every call.
     shown: those of them that the repr shows; None: all.
+    shared: the axes along which there is one draw.
     """
 
     function: ClassVar[Any]
     named: tuple[str, ...]
     shown: ClassVar[tuple[str, ...] | None] = None
+    shared: tuple[int, ...] = ()
 
     def __init__(self, **options: Any) -> None:
         self.named = tuple(options)
@@ -33,7 +35,7 @@ class Shell(Site):
 
     def noise(self, shape: Shape) -> tuple[Shape, Shape]:
         """The shape of what is drawn for a first input of `shape`, and its shared axes."""
-        return shape, ()
+        return shape, self.shared
 
     def arguments(self, key: Keys | None) -> tuple[Any, ...]:
         """What the function takes after the inputs, for the draw at `key`; None: in evaluation."""

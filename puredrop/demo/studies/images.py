@@ -85,7 +85,6 @@ def _study(
         title=title,
         data=source,
         metric="nll",
-        lower_is_better=True,
         contenders=contenders,
         train_epoch=partial(_train_epoch, data),
         evaluate=partial(_evaluated, data),

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ... import backends, nn, optim
+from ... import nn, optim
+from ..checkpoints import checkpoint_file, resumed
 
 Metrics = dict[str, float]
 Tell = Callable[[int, int, str], None]  # (epochs done, epochs in all, what is under way)
@@ -35,14 +32,13 @@ class Study:
     train_epoch(model, optimizer, seed, epoch): one pass over the training data.
     evaluate(model): the metrics of the held-out data in eval mode.
     sampled(model): the same with Monte-Carlo samples, for models that draw.
-    metric: the one that curves show; lower_is_better says which way.
+    metric: the one that curves show; lower is better.
     """
 
     name: str
     title: str
     data: str
     metric: str
-    lower_is_better: bool
     contenders: tuple[Contender, ...]
     train_epoch: Callable[[nn.Module, optim.Optimizer, int, int], None]
     evaluate: Callable[[nn.Module], Metrics]
@@ -52,13 +48,8 @@ class Study:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def checkpoint_name(self, contender: Contender, seed: int) -> str:
-        """A name that differs wherever anything that the numbers depend on differs, so that a match may be resumed."""
-        from ... import __version__
-
-        facts = [self.name, self.data, self.settings, contender.name, seed]
-        facts += [__version__, np.__version__, backends.default_name()]
-        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-        return f"{self.name}-{digest}.safetensors"
+        """Of that contender's training."""
+        return checkpoint_file(self.name, [self.name, self.data, self.settings, contender.name, seed])
 
 
 def run_study(study: Study, seed: int, checkpoints: Path, tell: Tell) -> dict[str, Any]:
@@ -76,7 +67,7 @@ def run_study(study: Study, seed: int, checkpoints: Path, tell: Tell) -> dict[st
             rows.append(_trained(study, contender, seed, checkpoints, told))
     for contender in study.contenders:
         (checkpoints / study.checkpoint_name(contender, seed)).unlink(missing_ok=True)
-    facts = ("name", "title", "data", "metric", "lower_is_better", "epochs", "settings")
+    facts = ("name", "title", "data", "metric", "epochs", "settings")
     return {**{fact: getattr(study, fact) for fact in facts}, "seed": seed, "rows": rows}
 
 
@@ -87,7 +78,7 @@ def _trained(
     model = contender.build().seed(seed)
     optimizer = study.optimizer(model)
     path = checkpoints / study.checkpoint_name(contender, seed)
-    notes = resumed(path, model, optimizer)
+    notes = resumed(path, {"curve": [], "seconds": 0.0}, model, optimizer)
     while len(notes["curve"]) < study.epochs:
         start = time.perf_counter()
         model.train()
@@ -95,8 +86,8 @@ def _trained(
         notes["seconds"] += time.perf_counter() - start
         notes["curve"].append(study.evaluate(model.eval()))
         nn.save(path, model, optimizer, **notes)
-        best = notes["curve"][-1][study.metric]
-        told(len(notes["curve"]), f"{contender.name}: {study.metric} {best:.3g}")
+        latest = notes["curve"][-1][study.metric]
+        told(len(notes["curve"]), f"{contender.name}: {study.metric} {latest:.3g}")
     return {
         "name": contender.name,
         "drops": contender.drops,
@@ -105,13 +96,3 @@ def _trained(
         "samples": study.sampled(model) if contender.draws else None,
         "seconds": round(notes["seconds"], 1),
     }
-
-
-def resumed(path: Path, model: nn.Module, optimizer: optim.Optimizer) -> dict[str, Any]:
-    """The curve so far, with model and optimiser where they stood; a new one where there is nothing to resume."""
-    if path.exists():
-        try:
-            return nn.load(path, model, optimizer)
-        except ValueError:  # damaged; nothing was loaded, and the next checkpoint replaces it
-            pass
-    return {"curve": [], "seconds": 0.0}

@@ -91,7 +91,6 @@ def _study(
         title=title,
         data=source,
         metric="perplexity",
-        lower_is_better=True,
         contenders=contenders,
         train_epoch=partial(_train_epoch, train),
         evaluate=partial(_evaluated, valid),

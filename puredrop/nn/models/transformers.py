@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from ..embedding import Embedding
 from ..forms import Form, Model, Noisy, noise
@@ -24,15 +24,26 @@ class _Transformer(Model):
     where a weight stands behind the noise to weigh it against: the hidden units, and what the decoder reads.
     """
 
+    stack: ClassVar[dict[str, Any]] = {}  # what the model's layers are
+
     def __init__(
-        self, tokens: int, length: int, width: int, heads: int, layers: int, form: Form, p: float, **options: Any
+        self,
+        tokens: int,
+        length: int,
+        width: int = 128,
+        heads: int = 4,
+        layers: int = 2,
+        *,
+        form: Form = "plain",
+        p: float = 0.1,
+        **options: Any,
     ) -> None:
         is_learned = form in ("variational", "concrete")
         fixed = p if form == "mc" else 0.0
         self.tokens = Embedding(tokens, width, init=_FIRST)
         self.positions = LearnedPositions(length, width, init=_FIRST)
         self.noise = noise("plain" if is_learned else form, p)
-        self.encoder = TransformerEncoder(width, heads, layers, p=fixed, activation="gelu", **options)
+        self.encoder = TransformerEncoder(width, heads, layers, p=fixed, activation="gelu", **self.stack, **options)
         if is_learned:
             layer: Any
             for layer in self.encoder.layers:
@@ -56,19 +67,7 @@ class GPT(_Transformer):
     (2, 5, 7)
     """
 
-    def __init__(
-        self,
-        tokens: int,
-        length: int,
-        width: int = 128,
-        heads: int = 4,
-        layers: int = 2,
-        *,
-        form: Form = "plain",
-        p: float = 0.1,
-        **options: Any,
-    ) -> None:
-        super().__init__(tokens, length, width, heads, layers, form, p, causal=True, norm_first=True, **options)
+    stack: ClassVar[dict[str, Any]] = {"causal": True, "norm_first": True}
 
     def forward(self, ids: Any) -> Any:
         x = self.noise(self.positions(self.tokens(ids)))  # (N, T, width)
@@ -88,19 +87,8 @@ class BERT(_Transformer):
     (2, 5, 7)
     """
 
-    def __init__(
-        self,
-        tokens: int,
-        length: int,
-        width: int = 128,
-        heads: int = 4,
-        layers: int = 2,
-        *,
-        form: Form = "plain",
-        p: float = 0.1,
-        **options: Any,
-    ) -> None:
-        super().__init__(tokens, length, width, heads, layers, form, p, **options)
+    def __init__(self, tokens: int, length: int, width: int = 128, *sizes: int, **options: Any) -> None:
+        super().__init__(tokens, length, width, *sizes, **options)
         self.norm = LayerNorm(width)
 
     def forward(self, ids: Any, present: Any = None) -> Any:
