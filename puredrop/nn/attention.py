@@ -114,8 +114,8 @@ class MultiheadAttention(Module):
         self._require_tokens(query, key, value)
         shape = (query.shape[0], self.heads, query.shape[1], key.shape[1])  # of the weights
         allowed, bias = self._masks(allowed, present, bias, shape, query.dtype)
-        sight = ops.Sight(allowed, self.causal, _selection(self.drop_keys, shape, query.dtype))
-        drop = _selection(self.drop_weights, shape, query.dtype)
+        sight = ops.Sight(allowed, self.causal, _selection("drop_key", self.drop_keys, shape, query.dtype))
+        drop = _selection("dropout", self.drop_weights, shape, query.dtype)
         scale = 1 / math.sqrt(self.width // self.heads)
         if return_weights is None:
             return self._attended(query, key, value, bias, sight=sight, scale=scale, drop=drop, tile=self.tile)
@@ -207,7 +207,9 @@ def _divided(width: int, heads: int, kv_heads: int | None) -> tuple[int, int, in
     return width, heads, few
 
 
-def _selection(site: Dropout | DropKey | None, shape: tuple[int, ...], dtype: Any) -> ops.Selection | None:
+def _selection(
+    operation: str, site: Dropout | DropKey | None, shape: tuple[int, ...], dtype: Any
+) -> ops.Selection | None:
     """What a site drops of an array of `shape`, to be carried out later; None for nothing."""
     where = None if site is None else site.address(shape)
     if site is None or where is None:
@@ -217,4 +219,4 @@ def _selection(site: Dropout | DropKey | None, shape: tuple[int, ...], dtype: An
     if isinstance(p, float) and p == 0:
         return None
     like = np.broadcast_to(dtype.type(1), shape)
-    return selection(Asked(type(site).__name__, key), like, p, index, scale=inverted_scale(p))
+    return selection(Asked(operation, key), like, p, index, scale=inverted_scale(p))

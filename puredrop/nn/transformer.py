@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Literal
 
 from .. import ops, variants
+from ..streams import lying_as
 from ..variants.door import whole_number
 from ..variants.schedules import Indexing, Schedule, depth_rates
 from .attention import MultiheadAttention
@@ -20,6 +21,7 @@ __all__ = ["TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder"
 
 Rate = float | Schedule
 Activation = Literal["relu", "gelu"]
+BATCH_FIRST, TOKENS_FIRST = (0, 1, 2), (1, 0, 2)  # how a branch lies in PyTorch's memory; attention is tokens first
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"relu": ops.relu, "gelu": ops.gelu}
 
 
@@ -60,10 +62,12 @@ class _Layer(Module):
     def _make_attention_to_memory(self, width: int, heads: int, p: Rate, bias: bool, attention: Any) -> None:
         """What decoders have beside."""
 
-    def _residual(self, number: int, x: Any, branch: Callable[[Any], Any]) -> Any:
-        """x + branch(norm(x)), or norm(x + branch(x)), with what is dropped of the branch."""
+    def _residual(self, number: int, x: Any, branch: Callable[[Any], Any], order: tuple[int, ...]) -> Any:
+        """x + branch(norm(x)), or norm(x + branch(x)), with what is dropped of the branch, which lies in that order."""
         norm, drop, path = (getattr(self, f"{name}{number}") for name in ("norm", "dropout", "drop_path"))
-        y = drop(branch(norm(x) if self.norm_first else x))
+        y = branch(norm(x) if self.norm_first else x)
+        with lying_as(order):
+            y = drop(y)
         y = x + (y if path is None else path(y))
         return y if self.norm_first else norm(y)
 
@@ -93,8 +97,8 @@ class TransformerEncoderLayer(_Layer):
 
     def forward(self, x: Any, *, allowed: Any = None, present: Any = None, bias: Any = None) -> Any:
         attend = partial(self.self_attn, allowed=allowed, present=present, bias=bias)
-        x = self._residual(1, x, attend)
-        return self._residual(2, x, self._feed_forward)
+        x = self._residual(1, x, attend, TOKENS_FIRST)
+        return self._residual(2, x, self._feed_forward, BATCH_FIRST)
 
 
 class TransformerDecoderLayer(_Layer):
@@ -129,10 +133,10 @@ class TransformerDecoderLayer(_Layer):
         memory_allowed: Any = None,
         memory_present: Any = None,
     ) -> Any:
-        x = self._residual(1, x, partial(self.self_attn, allowed=allowed, present=present, bias=bias))
+        x = self._residual(1, x, partial(self.self_attn, allowed=allowed, present=present, bias=bias), TOKENS_FIRST)
         ask = partial(self.multihead_attn, allowed=memory_allowed, present=memory_present)
-        x = self._residual(2, x, lambda y: ask(y, memory))
-        return self._residual(3, x, self._feed_forward)
+        x = self._residual(2, x, lambda y: ask(y, memory), TOKENS_FIRST)
+        return self._residual(3, x, self._feed_forward, BATCH_FIRST)
 
 
 class _Stack(Module):

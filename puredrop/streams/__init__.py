@@ -6,6 +6,17 @@ keep: masks made elsewhere, the enumeration of all masks, another library's gene
 
 from .enumeration import enumerate_masks
 from .given import Given, checked_mask
-from .source import Source, answered, current, draw_from
+from .source import Request, Rule, Source, answered, current, draw_from, lying_as
 
-__all__ = ["Given", "Source", "answered", "checked_mask", "current", "draw_from", "enumerate_masks"]
+__all__ = [
+    "Given",
+    "Request",
+    "Rule",
+    "Source",
+    "answered",
+    "checked_mask",
+    "current",
+    "draw_from",
+    "enumerate_masks",
+    "lying_as",
+]
