@@ -6,13 +6,17 @@ keep: masks made elsewhere, the enumeration of all masks, another library's gene
 
 from .enumeration import enumerate_masks
 from .given import Given, checked_mask
+from .onnx import ONNX
 from .source import Request, Rule, Source, answered, current, draw_from, lying_as
+from .tensorflow import TensorFlow
 
 __all__ = [
     "Given",
+    "ONNX",
     "Request",
     "Rule",
     "Source",
+    "TensorFlow",
     "answered",
     "checked_mask",
     "current",

@@ -111,6 +111,17 @@ class Stream:
         return self.draw(wanted)
 
 
+# `dropout` with shared axes: what a library with a `noise_shape` does.
+SHARED_AXES = (
+    "dropout",
+    "spatial_dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "locked_dropout",
+    "batchwise_dropout",
+    "token_dropout",
+)
 PER_CHANNEL = ("dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout")
 
 
