@@ -7,12 +7,16 @@ keep: masks made elsewhere, the enumeration of all masks, another library's gene
 from .enumeration import enumerate_masks
 from .given import Given, checked_mask
 from .source import Request, Rule, Source, answered, current, draw_from, lying_as
+from .torch_compile import TorchCompile
+from .torch_cpu import TorchCPU
 
 __all__ = [
     "Given",
     "Request",
     "Rule",
     "Source",
+    "TorchCPU",
+    "TorchCompile",
     "answered",
     "checked_mask",
     "current",
