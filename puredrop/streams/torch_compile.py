@@ -9,8 +9,9 @@ import numpy as np
 
 from ..random.philox import philox4x32
 from . import torch_values
+from .memory_order import in_memory_order
 from .source import Rule
-from .stream import Wanted, contiguous
+from .stream import Wanted
 from .thresholds import first_false
 from .torch_generator import TorchGenerator
 
@@ -23,7 +24,7 @@ class TorchCompile(TorchGenerator):
     """The masks that functions under `torch.compile` draw on a CPU after `torch.manual_seed(seed)`.
 
     A compiled graph takes from the CPU generator one seed of 64 bits for each of its random operations, all at once and
-    in their order. Element e, in C order, has the first word of Philox4x32-10 with the seed's low 32 bits as key and e
+    in their order. Element e, in the order of memory, has the first word of Philox4x32-10 with the seed's low 32 bits as key and e
     as counter; without its sign it is the numerator of a number in single precision, kept where that is above p.
     With `torch._inductor.config.fallback_random = True` the masks are those of `TorchCPU`.
     Sources: PyTorch 2.13, torch/_inductor/fx_passes/replace_random.py, torch/_decomp/decompositions.py and
@@ -37,12 +38,13 @@ class TorchCompile(TorchGenerator):
     library = "torch.compile"
     verified = "torch 2.13.0 on x86-64 Linux, inductor"
     operations = ("dropout",)
-    dtypes = ("float32", "float64")
+    dtypes = ("float32", "float64", "float16", "bfloat16")
 
     def draw(self, wanted: Wanted) -> np.ndarray:
-        if wanted.shape != wanted.data or wanted.strides != contiguous(wanted.data):
-            self.refuse("an array that is not in C order, or shared axes", "arrays in C order")
-        return numerators(self._next_key(), math.prod(wanted.shape)).reshape(wanted.shape) >= _threshold(wanted.p)
+        if wanted.shape != wanted.data:
+            self.refuse("shared axes", "a decision for each element")
+        kept = numerators(self._next_key(), math.prod(wanted.shape)) >= _threshold(wanted.p, wanted.dtype)
+        return in_memory_order(kept, wanted.shape, wanted.strides)
 
     def arithmetic(self, operation: str, p: float) -> Rule:
         def rule(xp: Any, x: Any, keep: Any, scale: Any, shift: float | None, fill: Any) -> Any:
@@ -63,7 +65,16 @@ def numerators(key: int, count: int) -> np.ndarray:
     return words & np.uint64(NUMBERS - 1)
 
 
-def _threshold(p: float) -> int:
-    """The smallest numerator that is kept."""
-    rate = np.float32(p)
+def _threshold(p: float, dtype: str) -> int:
+    """The smallest numerator that is kept; p is rounded to the dtype, and single precision then."""
+    rate = _rounded(np.float32(p), dtype)
     return first_false(lambda m: np.float32(m) * STEP <= rate, NUMBERS)
+
+
+def _rounded(p: np.float32, dtype: str) -> np.float32:
+    if dtype == "float16":
+        return np.float32(np.float16(p))
+    if dtype != "bfloat16":
+        return p
+    bits = int(p.view(np.uint32))
+    return np.uint32((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)  # to nearest, ties to even

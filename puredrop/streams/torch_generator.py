@@ -20,7 +20,7 @@ class TorchGenerator(Stream):
 
     @classmethod
     def from_state(cls, state: Any, **options: Any) -> Self:
-        """The stream that goes on where a generator of PyTorch stands: `state` is `torch.get_rng_state()`, or its bytes.
+        """The stream that goes on where PyTorch stands: `state` is `torch.get_rng_state()`, an array or its bytes.
 
         Raises: TypeError, ValueError for what is no state of a seeded CPU generator.
         """

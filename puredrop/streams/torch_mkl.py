@@ -19,7 +19,7 @@ def below(seed: int, q: float, count: int) -> np.ndarray:
     """Whether the first numbers of MCG31m1 with this seed are below q. (count,) bool
 
     >>> below(5, 0.5, 6).astype(int).tolist()
-    [1, 0, 0, 1, 1, 1]
+    [1, 0, 0, 0, 1, 1]
     """
     number = np.float32(q)
     threshold = first_false(lambda x: np.float32(x / MODULUS) < number, MODULUS)
