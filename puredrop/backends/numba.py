@@ -22,7 +22,7 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba import njit, types, uint64
+from numba import njit, types, uint32, uint64
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -282,6 +282,60 @@ def _add_rows(out, ids, x):  # type: ignore[no-untyped-def]
             row[j] += x[i, j]
 
 
+# ------------------------------------------------------------------------------------------ other generators
+@njit(inline="always")
+def _twist(new, first, second, far):  # type: ignore[no-untyped-def]
+    for i in range(len(new)):
+        y = (first[i] & uint32(0x80000000)) | (second[i] & uint32(0x7FFFFFFF))
+        new[i] = far[i] ^ (y >> uint32(1)) ^ (uint32(0x9908B0DF) & (uint32(0) - (y & uint32(1))))
+
+
+@njit(inline="always")
+def _refill(state):  # type: ignore[no-untyped-def]
+    """The next 624 words of MT19937, in stretches that depend on nothing within themselves."""
+    old = state.copy()
+    _twist(state[:227], old[:227], old[1:228], old[397:])
+    _twist(state[227:454], old[227:454], old[228:455], state[:227])
+    _twist(state[454:623], old[454:623], old[455:], state[227:396])
+    _twist(state[623:], old[623:], state[:1], state[396:397])
+
+
+@njit(inline="always")
+def _temper(state, out):  # type: ignore[no-untyped-def]
+    for i in range(len(out)):
+        y = state[i]
+        y ^= y >> uint32(11)
+        y ^= (y << uint32(7)) & uint32(0x9D2C5680)
+        y ^= (y << uint32(15)) & uint32(0xEFC60000)
+        out[i] = y ^ (y >> uint32(18))
+
+
+@njit(inline="always")
+def _mersenne_words(state, position, out):  # type: ignore[no-untyped-def]
+    at = 0
+    while at < len(out):
+        if position == 624:
+            _refill(state)
+            position = 0
+        n = min(len(out) - at, 624 - position)
+        _temper(state[position : position + n], out[at : at + n])
+        at += n
+        position += n
+    return position
+
+
+@_kernel
+def _mersenne_below(state, position, high, low, out):  # type: ignore[no-untyped-def]
+    words = np.empty(4096, np.uint32)
+    for start in range(0, len(out), 2048):
+        part = out[start : start + 2048]
+        position = _mersenne_words(state, position, words[: 2 * len(part)])
+        for i in range(len(part)):
+            first = words[2 * i] & uint32(0x1FFFFF)
+            part[i] = (first < high) | ((first == high) & (words[2 * i + 1] < low))
+    return position
+
+
 # ------------------------------------------------------------------------------------------ the record's functions
 def _addresses(key: Keys, kind: int) -> np.ndarray:
     keys = key if isinstance(key, tuple) else (key,)
@@ -350,6 +404,16 @@ def add_rows(x: np.ndarray, ids: np.ndarray, count: int) -> np.ndarray:
     return out
 
 
-FUSED = MappingProxyType({"add_rows": add_rows})
+def mersenne_below(state: np.ndarray, position: int, threshold: int, count: int) -> tuple[np.ndarray, int]:
+    """Whether the next pairs of words of MT19937, of which the low 53 bits count, are below the threshold: (count,).
+
+    And the new position; the state (624,) is written to.
+    """
+    out = np.empty(count, np.bool_)
+    high, low = np.uint32(threshold >> 32), np.uint32(threshold & 0xFFFFFFFF)
+    return out, _mersenne_below(state, position, high, low, out)
+
+
+FUSED = MappingProxyType({"add_rows": add_rows, "mersenne_below": mersenne_below})
 
 BACKEND = Backend("numba", np, words, keep, drop, uniform, normal, FUSED)

@@ -9,6 +9,8 @@ from .given import Given, checked_mask
 from .onnx import ONNX
 from .source import Request, Rule, Source, answered, current, draw_from, lying_as
 from .tensorflow import TensorFlow
+from .torch_compile import TorchCompile
+from .torch_cpu import TorchCPU
 
 __all__ = [
     "Given",
@@ -17,6 +19,8 @@ __all__ = [
     "Rule",
     "Source",
     "TensorFlow",
+    "TorchCPU",
+    "TorchCompile",
     "answered",
     "checked_mask",
     "current",
