@@ -7,14 +7,18 @@ keep: masks made elsewhere, the enumeration of all masks, another library's gene
 from .enumeration import enumerate_masks
 from .given import Given, checked_mask
 from .source import Request, Rule, Source, answered, current, draw_from, lying_as
+from .stream import Stream, Wanted, contiguous
 
 __all__ = [
     "Given",
     "Request",
     "Rule",
     "Source",
+    "Stream",
+    "Wanted",
     "answered",
     "checked_mask",
+    "contiguous",
     "current",
     "draw_from",
     "enumerate_masks",
