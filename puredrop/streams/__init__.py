@@ -8,6 +8,7 @@ from .enumeration import enumerate_masks
 from .given import Given, checked_mask
 from .onnx import ONNX
 from .source import Request, Rule, Source, answered, current, draw_from, lying_as
+from .stream import Stream, Wanted, contiguous
 from .tensorflow import TensorFlow
 from .torch_compile import TorchCompile
 from .torch_cpu import TorchCPU
@@ -21,8 +22,11 @@ __all__ = [
     "TensorFlow",
     "TorchCPU",
     "TorchCompile",
+    "Stream",
+    "Wanted",
     "answered",
     "checked_mask",
+    "contiguous",
     "current",
     "draw_from",
     "enumerate_masks",
