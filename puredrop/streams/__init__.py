@@ -12,6 +12,7 @@ from .stream import Stream, Wanted, contiguous
 from .tensorflow import TensorFlow
 from .torch_compile import TorchCompile
 from .torch_cpu import TorchCPU
+from .torch_cuda import TorchCUDA
 
 __all__ = [
     "Given",
@@ -21,6 +22,7 @@ __all__ = [
     "Source",
     "TensorFlow",
     "TorchCPU",
+    "TorchCUDA",
     "TorchCompile",
     "Stream",
     "Wanted",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from typing import Any
 
@@ -43,15 +42,6 @@ def rounded(value: float, dtype: str) -> float:
     bits = int(np.float32(value).view(np.uint32))
     bits += 0x7FFF + (bits >> 16 & 1)
     return float(np.uint32(bits >> 16 << 16).view(np.float32))
-
-
-def first_at_or_above(rate: float, bits: int) -> int:
-    """The least whole number m with m / 2^bits >= rate: what a uniform number of so many bits is compared with.
-
-    >>> first_at_or_above(0.5, 23), first_at_or_above(1e-8, 23)
-    (4194304, 1)
-    """
-    return math.ceil(math.ldexp(rate, bits))
 
 
 def whole_number(where: str, name: str, value: Any, low: int, high: int) -> int:

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .counter import first_at_or_above, rounded, whole_number
+from .counter import rounded, whole_number
+from .mersenne import Mersenne
 from .site import by_site
 from .source import Rule
 from .stream import Stream, Wanted
+from .thresholds import dyadic
 
 
 class ONNX(Stream):
@@ -38,7 +40,7 @@ class ONNX(Stream):
 
     def draw(self, wanted: Wanted) -> np.ndarray:
         m = numerators(self._seed(wanted.site), int(np.prod(wanted.shape)))  # (n,)
-        return (m >= np.uint64(first_at_or_above(rounded(wanted.p, "float32"), 53))).reshape(wanted.shape)
+        return (m >= np.uint64(dyadic(rounded(wanted.p, "float32"), 53))).reshape(wanted.shape)
 
     def arithmetic(self, operation: str, p: float) -> Rule:
         def rule(xp: Any, x: Any, keep: Any, scale: Any, shift: Any, fill: Any) -> Any:
@@ -50,7 +52,5 @@ class ONNX(Stream):
 
 def numerators(seed: int, n: int) -> np.ndarray:
     """The first n numbers of `RandomState(seed).random_sample`, times 2^53: uint64, (n,)."""
-    generator = np.random.MT19937()
-    generator._legacy_seeding(seed)  # type: ignore[attr-defined]
-    words = generator.random_raw(2 * n).reshape(n, 2)  # (n, 2)
-    return words[:, 0] >> np.uint64(5) << np.uint64(26) | words[:, 1] >> np.uint64(6)
+    a, b = Mersenne.seeded(seed).draw(2 * n).reshape(n, 2).astype(np.uint64).T  # (n,) each
+    return a >> np.uint64(5) << np.uint64(26) | b >> np.uint64(6)

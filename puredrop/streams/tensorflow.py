@@ -10,10 +10,11 @@ import numpy as np
 
 from ..backends.select import select
 from ..random.philox import philox4x32
-from .counter import MANTISSA, first_at_or_above, philox_words, rounded, whole_number
+from .counter import MANTISSA, philox_words, rounded, whole_number
 from .site import by_site
 from .source import Rule
 from .stream import SHARED_AXES, Stream, Wanted
+from .thresholds import dyadic
 
 Pair: TypeAlias = tuple[int, int]
 MODULUS = 2**31 - 1  # of global and operation seeds
@@ -44,8 +45,8 @@ class TensorFlow(Stream):
     Sources: random_op_cpu.h, stateless_random_ops_v2_util.h, guarded_philox_random.cc of TensorFlow.
 
     >>> TensorFlow((1, 2)).mask((2, 6), p=0.5).astype(int)
-    array([[1, 0, 1, 1, 1, 1],
-           [0, 1, 0, 1, 0, 0]])
+    array([[1, 0, 1, 0, 0, 1],
+           [0, 0, 0, 0, 0, 0]])
     """
 
     library = "tensorflow"
@@ -54,7 +55,11 @@ class TensorFlow(Stream):
     dtypes = tuple(MANTISSA)
 
     def __init__(
-        self, seed: int | Pair | Mapping[int, Pair], op_seed: int | Mapping[int, int] | None = None, *, xla: bool = False
+        self,
+        seed: int | Pair | Mapping[int, Pair],
+        op_seed: int | Mapping[int, int] | None = None,
+        *,
+        xla: bool = False,
     ) -> None:
         self.xla = bool(xla)
         if not isinstance(seed, (Mapping, tuple, list)):
@@ -67,19 +72,16 @@ class TensorFlow(Stream):
             pair = by_site("TensorFlow", "seed", seed, _checked_pair)
             self._address = lambda wanted, n: scrambled(pair(wanted.site), self.xla)
 
-    def _next(self, wanted: Wanted) -> np.ndarray:
+    def draws_at(self, wanted: Wanted) -> bool:
         if wanted.p == 1:
             self.refuse("p = 1, at which TensorFlow raises", "0 <= p < 1")
-        keep = super()._next(wanted)
-        if (wanted.p == 0 or keep.size == 0) and isinstance(self._address, _Stateful):
-            self._address(wanted, 0)  # nothing is drawn, yet an operation seed is taken
-        return keep
+        return isinstance(self._address, _Stateful) or super().draws_at(wanted)  # an operation seed is taken anyway
 
     def draw(self, wanted: Wanted) -> np.ndarray:
         n = int(np.prod(wanted.shape))
-        key, counter = self._address(wanted, n)
+        key, counter = self._address(wanted, n if wanted.p else 0)
         m, bits = numerators(key, counter, n, wanted.dtype, self.xla)
-        return (m >= first_at_or_above(rounded(wanted.p, wanted.dtype), bits)).reshape(wanted.shape)
+        return (m >= dyadic(rounded(wanted.p, wanted.dtype), bits)).reshape(wanted.shape)
 
     def arithmetic(self, operation: str, p: float) -> Rule:
         return rounded_scale(p)
