@@ -7,6 +7,7 @@ keep: masks made elsewhere, the enumeration of all masks, another library's gene
 from .enumeration import enumerate_masks
 from .given import Given, checked_mask
 from .source import Request, Rule, Source, answered, current, draw_from, lying_as
+from .stream import Stream, Wanted, contiguous
 from .torch_compile import TorchCompile
 from .torch_cpu import TorchCPU
 
@@ -15,10 +16,13 @@ __all__ = [
     "Request",
     "Rule",
     "Source",
+    "Stream",
+    "Wanted",
     "TorchCPU",
     "TorchCompile",
     "answered",
     "checked_mask",
+    "contiguous",
     "current",
     "draw_from",
     "enumerate_masks",
