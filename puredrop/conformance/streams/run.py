@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from ..case import Skipped
+
 MODULES: tuple = ()
 from .row import Row
 
