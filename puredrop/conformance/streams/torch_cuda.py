@@ -8,7 +8,8 @@ from ...streams import TorchCUDA
 from .row import Counts, Row
 
 # What was printed of `F.dropout` of ones with this seed: the sum, twice the number of kept ones at p = 0.5, or
-# where the first and last three zeros lie. Sources: pytorch/pytorch issue 25690 (2019), intel/torch-xpu-ops issue 2926 (2026).
+# where the first and last three zeros lie. Sources: pytorch/pytorch issue 25690 (2019), intel/torch-xpu-ops issue 2926
+# (2026).
 SUMS = (("Tesla P100", 56, 999826), ("Tesla K80", 13, 999100))
 ZEROS = (8, 14, 20, 2097121, 2097140, 2097151)
 
