@@ -414,6 +414,6 @@ def mersenne_below(state: np.ndarray, position: int, threshold: int, count: int)
     return out, _mersenne_below(state, position, high, low, out)
 
 
-FUSED = MappingProxyType({"add_rows": add_rows, "mersenne_below": mersenne_below})
+FUSED: MappingProxyType[str, Any] = MappingProxyType({"add_rows": add_rows, "mersenne_below": mersenne_below})
 
 BACKEND = Backend("numba", np, words, keep, drop, uniform, normal, FUSED)
