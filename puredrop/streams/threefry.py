@@ -33,7 +33,7 @@ def threefry2x32(key: tuple[int, int], counter: tuple[Any, Any]) -> tuple[np.nda
     flat0, flat1 = x0.reshape(-1), x1.reshape(-1)
     for start in range(0, x0.size, _TILE):
         tile = slice(start, start + _TILE)
-        y0[tile], y1[tile] = rounds(key, flat0[tile], flat1[tile])
+        y0[tile], y1[tile] = rounds(key, np.array(flat0[tile]), np.array(flat1[tile]))
     return y0.reshape(x0.shape), y1.reshape(x0.shape)
 
 
