@@ -6,22 +6,28 @@ keep: masks made elsewhere, the enumeration of all masks, another library's gene
 
 from .enumeration import enumerate_masks
 from .given import Given, checked_mask
+from .keras import Keras
+from .mlx import MLX
 from .onnx import ONNX
 from .source import Request, Rule, Source, answered, current, draw_from, lying_as
 from .stream import Stream, Wanted, contiguous
 from .tensorflow import TensorFlow
+from .tinygrad import Tinygrad
 from .torch_compile import TorchCompile
 from .torch_cpu import TorchCPU
 from .torch_cuda import TorchCUDA
 
 __all__ = [
     "Given",
+    "Keras",
+    "MLX",
     "ONNX",
     "Request",
     "Rule",
     "Source",
     "Stream",
     "TensorFlow",
+    "Tinygrad",
     "TorchCompile",
     "TorchCPU",
     "TorchCUDA",

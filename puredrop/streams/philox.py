@@ -26,9 +26,7 @@ def philox_blocks(key: tuple[int, int], counter: tuple[Any, Any, Any, Any]) -> n
     kernel = backends.get().fused.get("philox4x32", composed_philox4x32)
     for start in range(0, len(blocks), _TILE):
         tile = slice(start, start + _TILE)
-        blocks[tile] = kernel(
-            key, tuple(np.array(word[tile]) for word in flat)
-        )  # of its own: no view of a broadcast array
+        blocks[tile] = kernel(key, tuple(np.array(word[tile]) for word in flat))  # copies: views of broadcasts warn
     return blocks.reshape(*shape, 4)
 
 
