@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from puredrop import Key, Tensor, backends, grad, gradcheck, ops
+from puredrop.backends.select import select
 from puredrop.ops import pooling
 from puredrop.ops.convolution import correlate
 from puredrop.ops.weights import straight_through
 from puredrop.ops.windows import window_of
 from puredrop.random import Draw, Index, threshold
-from puredrop.streams import Given
 from puredrop.tensor import PRIMITIVES
 
 R = np.random.default_rng(0)
@@ -177,7 +177,7 @@ CASES = {
         (lambda x, v: ops.drop(x * v, v * v, draw=DRAW, scale=0.7, shift=0.3), [normal(3, 4), normal(4)]),
     ],
     "drop_given": [
-        (lambda x, v: ops.drop_given(x * v, v * v, keep=KEEP, source=Given(()), scale=0.7), [normal(3, 4), normal(4)])
+        (lambda x, v: ops.drop_given(x * v, v * v, keep=KEEP, rule=select, scale=0.7), [normal(3, 4), normal(4)])
     ],
     # With one factor for both ways the gradient is true; tests/test_residual.py has two.
     "straight_through": [(lambda x: straight_through(x * x, value=(x * x).data), [normal(4)])],

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 from .. import ops, variants
+from ..streams import lying_as
 from ..variants.bernoulli_map import inverted_scale
 from ..variants.door import checked_array, whole_number
 from .cells import LSTM_KIND, Kind, Weights, add_dropout, add_weights, begun, gru, into_gates, projected, rnn
@@ -119,7 +120,8 @@ class _Recurrent(Module):
             return x
         key, index = where
         p = between.rate(between.p, key)
-        return by_sample(lambda x: variants.dropout(x, p, key=key, index=index), x, key, batch_axis=1)
+        with lying_as((0, 1, 2)):
+            return by_sample(lambda x: variants.dropout(x, p, key=key, index=index), x, key, batch_axis=1)
 
     def extra_repr(self) -> str:
         projection = f", projection={self.given}" if self.given != self.hidden else ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..backends.select import select
 from ..random import Draw, Threshold
-from ..streams import Source
+from ..streams import Rule
 from ..tensor import primitive
 from .tiles import Tile, index_part, part
 
@@ -23,34 +24,34 @@ def drop(backend: Any, x: Any, fill: Any, *, draw: Draw, scale: Any = 1.0, shift
 
 
 @primitive(
-    x=lambda g, keep, scale, source: drop_given(g, 0.0, keep=keep, scale=scale, source=source),
-    fill=lambda g, keep, source, backend: drop_given(
-        backend.xp.zeros(g.shape, g.dtype), g, keep=keep, source=source, backend=backend
+    x=lambda g, keep, scale, rule: drop_given(g, 0.0, keep=keep, scale=scale, rule=rule),
+    fill=lambda g, keep, backend: drop_given(
+        backend.xp.zeros(g.shape, g.dtype), g, keep=keep, rule=select, backend=backend
     ),
 )
 def drop_given(
-    backend: Any, x: Any, fill: Any, *, keep: Any, source: Source, scale: Any = 1.0, shift: float | None = None
+    backend: Any, x: Any, fill: Any, *, keep: Any, rule: Rule, scale: Any = 1.0, shift: float | None = None
 ) -> Any:
-    """The same map with a mask at hand, which the graph keeps; `source` knows the rule for values."""
-    return source.select(backend.xp, x, keep, scale, shift, fill)
+    """The same map with a mask at hand, which the graph keeps; `rule` is the arithmetic of the source."""
+    return rule(backend.xp, x, keep, scale, shift, fill)
 
 
 class Selection(NamedTuple):
     """The same map as a value, to be carried out later: on a whole array, or tile by tile.
 
-    The mask is named by `draw`, or it is at hand as `keep`, with the source that knows its rule for values.
+    The mask is named by `draw`, or it is at hand as `keep`, with the rule of the source that it is from.
     """
 
     scale: Any = 1.0
     draw: Draw | None = None
     keep: Any = None
-    source: Source | None = None
+    rule: Rule | None = None
 
     def __call__(self, x: Any, fill: Any = 0.0, backend: Any = None) -> Any:
         """`where(keep, x * scale, fill)`."""
         if self.draw is not None:
             return drop(x, fill, draw=self.draw, scale=self.scale, backend=backend)
-        return drop_given(x, fill, keep=self.keep, source=self.source, scale=self.scale, backend=backend)
+        return drop_given(x, fill, keep=self.keep, rule=self.rule, scale=self.scale, backend=backend)
 
     def part(self, tile: Tile) -> Selection:
         """The map for a tile of the array: it draws, or holds, that part of the mask."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..streams import Given
+from ..backends.select import select
 from ..tensor import fused
 from .dense import linear
 from .elementwise import sigmoid, tanh
@@ -21,7 +21,7 @@ def lstm_steps(
     a = linear(x, w_ih, b)  # (L, N, 4 H)
     hs: list[Any] = [None] * steps
     for t in reversed(range(steps)) if reverse else range(steps):
-        dropped = h if keep is None else drop_given(h, 0.0, keep=keep, source=Given(()), scale=scale)
+        dropped = h if keep is None else drop_given(h, 0.0, keep=keep, rule=select, scale=scale)
         gates = a[t] + linear(dropped, w_hh, 0.0)  # (N, 4 H)
         i, f, g, o = (gates[:, k * hidden : (k + 1) * hidden] for k in range(4))
         c = sigmoid(f) * c + sigmoid(i) * tanh(g)

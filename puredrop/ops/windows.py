@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..streams import current
+
 Sizes = tuple[int, ...]
 
 
@@ -115,8 +117,12 @@ def batch_last(x: Any) -> Any:
 
 
 def batch_first(z: Any) -> Any:
-    """(C, L_1, ..., N) -> (N, C, L_1, ...), a view."""
-    return z.transpose(-1, *range(z.ndim - 1))
+    """(C, L_1, ..., N) -> (N, C, L_1, ...), a view.
+
+    Where a library is replayed it is a copy in C order, as in that library's memory, which its generator fills.
+    """
+    x = z.transpose(-1, *range(z.ndim - 1))
+    return x if current() is None else x.copy(order="C")
 
 
 def padded(xp: Any, x: Any, window: Window, fill: float = 0.0) -> Any:

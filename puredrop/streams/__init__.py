@@ -6,6 +6,39 @@ keep: masks made elsewhere, the enumeration of all masks, another library's gene
 
 from .enumeration import enumerate_masks
 from .given import Given, checked_mask
-from .source import Source, answered, current, draw_from
+from .keras import Keras
+from .mlx import MLX
+from .named import NAMES, as_text, named
+from .onnx import ONNX
+from .source import Request, Rule, Source, answered, current, draw_from, lying_as
+from .stream import Stream, Wanted, contiguous
+from .tensorflow import TensorFlow
+from .torch_compile import TorchCompile
+from .torch_cpu import TorchCPU
+from .torch_cuda import TorchCUDA
 
-__all__ = ["Given", "Source", "answered", "checked_mask", "current", "draw_from", "enumerate_masks"]
+__all__ = [
+    "NAMES",
+    "as_text",
+    "named",
+    "Given",
+    "Keras",
+    "MLX",
+    "ONNX",
+    "Request",
+    "Rule",
+    "Source",
+    "Stream",
+    "TensorFlow",
+    "TorchCompile",
+    "TorchCPU",
+    "TorchCUDA",
+    "Wanted",
+    "answered",
+    "checked_mask",
+    "contiguous",
+    "current",
+    "draw_from",
+    "enumerate_masks",
+    "lying_as",
+]

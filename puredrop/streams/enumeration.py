@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from ..backends.select import select
-from ..random import Draw
-from .source import draw_from
+from .source import Request, Rule, draw_from
 
 T = TypeVar("T")
 
@@ -23,8 +22,8 @@ class Branch:
     def __init__(self, path: list[bool]) -> None:
         self.path, self.taken, self.probability = path, 0, 1.0
 
-    def keep(self, x: Any, draw: Draw, p: Any) -> np.ndarray:
-        p = np.broadcast_to(np.asarray(p, np.float64), draw.index.noise_shape)
+    def keep(self, request: Request) -> np.ndarray:
+        p = np.broadcast_to(np.asarray(request.p, np.float64), request.draw.index.noise_shape)
         free = (p > 0) & (p < 1)
         stop = self.taken + int(free.sum())
         self.path += [False] * (stop - len(self.path))
@@ -35,7 +34,11 @@ class Branch:
         keep[free] = bits
         return keep
 
-    select = staticmethod(select)
+    def rule(self, request: Request) -> Rule:
+        return select
+
+    def real(self, operation: str) -> None:
+        """Real noise has no masks to enumerate: it is drawn as ever."""
 
 
 def enumerate_masks(f: Callable[[], T], limit: int = 1 << 20) -> Iterator[tuple[float, T]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..backends.select import select
 from ..random import Draw
+from .source import Request, Rule
 
 
 class Given:
@@ -23,8 +24,8 @@ class Given:
         self._in_order = iter(() if isinstance(masks, Mapping) else masks)
         self._used = 0
 
-    def keep(self, x: Any, draw: Draw, p: Any) -> Any:
-        return checked_mask(self._next(draw), x.shape)
+    def keep(self, request: Request) -> Any:
+        return checked_mask(self._next(request.draw), request.x.shape)
 
     def _next(self, draw: Draw) -> Any:
         if self._by_site is not None:
@@ -37,7 +38,11 @@ class Given:
             return mask
         raise LookupError(f"all {self._used} given masks are used up; this draw is number {self._used + 1}")
 
-    select = staticmethod(select)
+    def rule(self, request: Request) -> Rule:
+        return select
+
+    def real(self, operation: str) -> None:
+        """Real noise is no mask: it is drawn as ever."""
 
 
 def checked_mask(mask: Any, shape: tuple[int, ...]) -> Any:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..backends.select import select
 from ..random import Index
 from ..tensor import raw
 from .asked import Asked
 from .door import unchanged
-from .noise import HANDED_IN, draw_at, foreign_mask, spread
+from .noise import draw_at, foreign_mask, spread
 
 
 def inverted_scale(p: Any) -> Any:
@@ -47,8 +48,8 @@ def map_and_mask(
         asked.needed_key()
         y = ops.drop(x, fill, draw=draw, scale=scale, shift=shift, backend=asked.backend)
     else:
-        source, keep = foreign
-        y = ops.drop_given(x, fill, keep=keep, source=source, scale=scale, shift=shift, backend=asked.backend)
+        rule, keep = foreign
+        y = ops.drop_given(x, fill, keep=keep, rule=rule, scale=scale, shift=shift, backend=asked.backend)
     if not asked.return_mask:
         return y, None
     if foreign is None:  # the map itself never holds its mask
@@ -58,7 +59,7 @@ def map_and_mask(
 
 def map_given(asked: Asked, x: Any, keep: Any, *, scale: Any = 1.0, fill: Any = 0.0) -> Any:
     """The same map with a mask that the variant has made itself."""
-    return ops.drop_given(x, fill, keep=keep, source=HANDED_IN, scale=scale, backend=asked.backend)
+    return ops.drop_given(x, fill, keep=keep, rule=select, scale=scale, backend=asked.backend)
 
 
 def selection(asked: Asked, like: Any, p: Any, index: Index, *, scale: Any = 1.0) -> ops.Selection:
@@ -68,5 +69,5 @@ def selection(asked: Asked, like: Any, p: Any, index: Index, *, scale: Any = 1.0
     if foreign is None:
         asked.needed_key()
         return ops.Selection(scale, draw)
-    source, keep = foreign
-    return ops.Selection(scale, keep=keep, source=source)
+    rule, keep = foreign
+    return ops.Selection(scale, keep=keep, rule=rule)

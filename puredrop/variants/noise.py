@@ -13,19 +13,18 @@ from typing import Any
 import numpy as np
 
 from .. import streams
+from ..backends.select import select
 from ..random import Draw, Index, threshold
 from ..tensor import raw
 from .asked import Asked
 from .door import Shape
 
-HANDED_IN = streams.Given(())  # the source of masks that are there already
 
-
-def foreign_mask(asked: Asked, x: Any, p: Any, draw: Draw) -> tuple[streams.Source, Any] | None:
-    """The mask of array x and where it is from: handed in, or from the source in force. None: the backend draws it."""
+def foreign_mask(asked: Asked, x: Any, p: Any, draw: Draw) -> tuple[streams.Rule, Any] | None:
+    """The mask of array x and the rule for it: handed in, or from the source in force. None: the backend draws it."""
     if asked.mask is not None:
-        return HANDED_IN, streams.checked_mask(asked.mask, x.shape)
-    return streams.answered(x, draw, p)
+        return select, streams.checked_mask(asked.mask, x.shape)
+    return streams.answered(asked.operation, x, draw, p)
 
 
 def draw_at(asked: Asked, p: Any, index: Index) -> Draw:
@@ -54,6 +53,9 @@ def _real(asked: Asked, like: Any, index: Index, dtype: Any, draw: Callable[...,
     dtype = np.dtype(raw(like).dtype if dtype is None else dtype)
     if asked.mask is not None:
         return _handed_in(asked, index.noise_shape, dtype)
+    source = streams.current()
+    if source is not None:
+        source.real(asked.operation)
     return draw(asked.needed_key(), index, dtype)
 
 

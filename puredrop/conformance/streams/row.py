@@ -1,0 +1,36 @@
+"""What a row of the comparison is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Literal, NamedTuple
+
+from ..case import Skipped
+
+
+class Counts(NamedTuple):
+    """How many elements were compared, and how many of them differed."""
+
+    elements: int
+    mismatches: int
+
+    def __add__(self, other: Any) -> Counts:
+        return Counts(self.elements + other[0], self.mismatches + other[1])
+
+
+class Row(NamedTuple):
+    """One operation of one library. `compare` imports what it needs; it raises Skipped where that is missing."""
+
+    library: str
+    operation: str
+    source: Literal["live", "golden"]
+    compare: Callable[[], Counts]
+
+
+def installed(package: str) -> Any:
+    """The package. Raises Skipped, naming it, where it is not installed."""
+    if find_spec(package) is None:
+        raise Skipped(f"{package} is not installed")
+    return import_module(package)
