@@ -6,20 +6,26 @@ keep: masks made elsewhere, the enumeration of all masks, another library's gene
 
 from .enumeration import enumerate_masks
 from .given import Given, checked_mask
+from .onnx import ONNX
 from .source import Request, Rule, Source, answered, current, draw_from, lying_as
 from .stream import Stream, Wanted, contiguous
+from .tensorflow import TensorFlow
 from .torch_compile import TorchCompile
 from .torch_cpu import TorchCPU
+from .torch_cuda import TorchCUDA
 
 __all__ = [
     "Given",
+    "ONNX",
     "Request",
     "Rule",
     "Source",
     "Stream",
-    "Wanted",
-    "TorchCPU",
+    "TensorFlow",
     "TorchCompile",
+    "TorchCPU",
+    "TorchCUDA",
+    "Wanted",
     "answered",
     "checked_mask",
     "contiguous",

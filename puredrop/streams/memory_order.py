@@ -21,13 +21,27 @@ def memory_order(shape: Sequence[int], strides: Sequence[int]) -> tuple[int, ...
     >>> memory_order((2, 3), (1, 2)), memory_order((2, 3), (6, 2)), memory_order((2, 3), (0, 0))
     ((1, 0), (0, 1), (0, 1))
     """
-    by_stride = sorted(range(len(shape)), key=lambda axis: strides[axis] if shape[axis] > 1 else 0)
+    if not is_dense(shape, strides):
+        return _as_inferred(shape, strides)
+    return tuple(reversed(_by_stride(shape, strides)))
+
+
+def is_dense(shape: Sequence[int], strides: Sequence[int]) -> bool:
+    """Whether the array fills a piece of memory without gaps and without overlap.
+
+    >>> is_dense((2, 3), (1, 2)), is_dense((2, 3), (6, 2)), is_dense((2, 3), (0, 1))
+    (True, False, False)
+    """
     step = 1
-    for axis in by_stride:
+    for axis in _by_stride(shape, strides):
         if shape[axis] > 1 and strides[axis] != step:
-            return _as_inferred(shape, strides)
+            return False
         step *= shape[axis]
-    return tuple(reversed(by_stride))
+    return True
+
+
+def _by_stride(shape: Sequence[int], strides: Sequence[int]) -> list[int]:
+    return sorted(range(len(shape)), key=lambda axis: strides[axis] if shape[axis] > 1 else 0)
 
 
 def in_memory_order(values: np.ndarray, shape: Sequence[int], strides: Sequence[int]) -> Any:

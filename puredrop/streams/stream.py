@@ -113,6 +113,17 @@ class Stream:
         return self.draw(wanted) if self.draws_at(wanted) else np.full(wanted.shape, wanted.p < 1)
 
 
+# `dropout` with shared axes: what a library with a `noise_shape` does.
+SHARED_AXES = (
+    "dropout",
+    "spatial_dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "locked_dropout",
+    "batchwise_dropout",
+    "token_dropout",
+)
 PER_CHANNEL = ("dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout")
 WITHOUT_A_BATCH = {"dropout1d": 2, "dropout3d": 4}  # axes of (C, L) and (C, D, H, W)
 
