@@ -6,6 +6,7 @@ keep: masks made elsewhere, the enumeration of all masks, another library's gene
 
 from .enumeration import enumerate_masks
 from .given import Given, checked_mask
+from .named import NAMES, as_text, named
 from .onnx import ONNX
 from .source import Request, Rule, Source, answered, current, draw_from, lying_as
 from .stream import Stream, Wanted, contiguous
@@ -15,6 +16,9 @@ from .torch_cpu import TorchCPU
 from .torch_cuda import TorchCUDA
 
 __all__ = [
+    "NAMES",
+    "as_text",
+    "named",
     "Given",
     "ONNX",
     "Request",
