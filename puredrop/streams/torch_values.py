@@ -81,15 +81,17 @@ def saturating(p: float) -> Rule:
 
 
 def product(x: Any, y: Any) -> Any:
-    """x * y, rounded to their dtype."""
+    """x * y, rounded to their dtype; it lies in memory as x does."""
+    wide = _wide(x)
     with np.errstate(invalid="ignore", over="ignore"):
-        return _narrow(_wide(x) * _wide(y), x.dtype)
+        return _narrow(np.multiply(wide, _wide(y), out=np.empty_like(wide)), x.dtype)
 
 
 def total(x: Any, y: Any) -> Any:
-    """x + y, rounded to their dtype."""
+    """x + y, rounded to their dtype; it lies in memory as x does."""
+    wide = _wide(x)
     with np.errstate(invalid="ignore", over="ignore"):
-        return _narrow(_wide(x) + _wide(y), x.dtype)
+        return _narrow(np.add(wide, _wide(y), out=np.empty_like(wide)), x.dtype)
 
 
 def times(x: Any, number: float) -> Any:
