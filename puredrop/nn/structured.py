@@ -45,7 +45,7 @@ class SpatialDropout(Rated):
     [[0.0, 2.0, 2.0], [2.0, 2.0, 0.0]]
     """
 
-    function = staticmethod(variants.spatial_dropout)
+    function: ClassVar[Any] = staticmethod(variants.spatial_dropout)
 
     def __init__(self, p: float | Schedule = 0.5, *, spatial_dims: int, channel_axis: int) -> None:
         name = type(self).__name__

@@ -6,6 +6,8 @@ keep: masks made elsewhere, the enumeration of all masks, another library's gene
 
 from .enumeration import enumerate_masks
 from .given import Given, checked_mask
+from .keras import Keras
+from .mlx import MLX
 from .named import NAMES, as_text, named
 from .onnx import ONNX
 from .source import Request, Rule, Source, answered, current, draw_from, lying_as
@@ -20,6 +22,8 @@ __all__ = [
     "as_text",
     "named",
     "Given",
+    "Keras",
+    "MLX",
     "ONNX",
     "Request",
     "Rule",

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..random.philox import philox4x32
+from .philox import philox_blocks
 from .thresholds import first_false
 
 BLOCK = 256  # threads
@@ -31,8 +31,7 @@ def thread_blocks(seed: int, first: int, calls: int, threads: int) -> np.ndarray
     call = (np.arange(calls, dtype=np.uint64) + np.uint64(first))[:, None]  # (calls, 1)
     thread = np.arange(threads, dtype=np.uint64)  # (threads,)
     low, half = np.uint64(0xFFFFFFFF), np.uint64(32)
-    words = philox4x32((call & low, call >> half, thread, 0), (seed & 0xFFFFFFFF, seed >> 32))
-    return np.stack(words, axis=-1).astype(np.uint32)
+    return philox_blocks((seed & 0xFFFFFFFF, seed >> 32), (call & low, call >> half, thread, 0))
 
 
 def fused_numerators(seed: int, first: int, threads: int, n: int, width: int) -> np.ndarray:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from inspect import signature
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from .keras import Keras
+from .mlx import MLX
 from .native import Native
 from .onnx import ONNX
 from .stream import Stream
@@ -24,7 +27,9 @@ BY_NAME: MappingProxyType[str, Callable[..., Stream]] = MappingProxyType(
         "torch-compile": TorchCompile,
         "torch-cuda": TorchCUDA,
         "tensorflow": TensorFlow,
+        **{f"keras-{backend}": partial(Keras, backend=backend) for backend in ("numpy", "jax", "torch", "tensorflow")},
         "onnx": ONNX,
+        "mlx": MLX,
     }
 )
 NAMES = tuple(BY_NAME)

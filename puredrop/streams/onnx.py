@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .counter import rounded, whole_number
 from .mersenne import Mersenne
+from .numbers import rounded, whole_number
 from .site import by_site
 from .source import Rule
 from .stream import Stream, Wanted

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..backends.select import select
 from ..random.philox import philox4x32
-from .counter import MANTISSA, philox_words, rounded, whole_number
+from .numbers import MANTISSA, rounded, whole_number
+from .philox import blocks_from
 from .site import by_site
 from .source import Rule
 from .stream import SHARED_AXES, Stream, Wanted
@@ -100,8 +101,8 @@ def numerators(key: Pair, counter: int, n: int, dtype: str, xla: bool) -> tuple[
     """Whole numbers m, (n,), and bits, with m / 2^bits the uniform number that TensorFlow draws."""
     bits = MANTISSA[dtype]
     if dtype == "float64":
-        return _wide(philox_words(key, counter, 2 * n).reshape(n, 2).astype(np.uint64), xla), bits
-    words = philox_words(key, counter, n)
+        return _wide(_words(key, counter, 2 * n).reshape(n, 2).astype(np.uint64), xla), bits
+    words = _words(key, counter, n)
     if xla and dtype != "float16":  # a bfloat16 is a float32 cut off, which compares with the rate as the float32 does
         return words >> np.uint32(9), 23
     return words & np.uint32((1 << bits) - 1), bits
@@ -112,6 +113,11 @@ def _wide(words: np.ndarray, xla: bool) -> np.ndarray:
     if xla:
         return (second << np.uint64(32) | first) >> np.uint64(12)
     return (first & np.uint64(0xFFFFF)) << np.uint64(32) | second
+
+
+def _words(key: Pair, counter: int, n: int) -> np.ndarray:
+    """The first n words from a counter on. (n,) uint32"""
+    return blocks_from(key, counter, -(-n // 4)).reshape(-1)[:n]
 
 
 def scrambled(pair: Pair, xla: bool) -> tuple[Pair, int]:

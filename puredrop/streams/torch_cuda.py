@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from . import torch_values
-from .counter import whole_number
 from .cuda_words import BLOCK, below, calls_over, fused_numerators, plain_numerators, threads_over
 from .memory_order import in_memory_order, is_dense
+from .numbers import whole_number
 from .source import Rule
 from .stream import Stream, Wanted
 
@@ -52,6 +52,7 @@ class TorchCUDA(Stream):
         "dropout1d",
         "dropout2d",
         "dropout3d",
+        "spatial_dropout",
         "alpha_dropout",
         "feature_alpha_dropout",
     )

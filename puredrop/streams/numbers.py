@@ -1,4 +1,4 @@
-"""Words of a counter-based generator in order, and rates as a dtype holds them: what several libraries share."""
+"""Numbers as a dtype holds them, and whole numbers at the door: what several streams share."""
 
 from __future__ import annotations
 
@@ -7,28 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..random.philox import philox4x32
-
 # Bits after the point of a uniform number that fills the mantissa.
 MANTISSA = {"float64": 52, "float32": 23, "float16": 10, "bfloat16": 7}
-
-
-def philox_words(key: tuple[int, int], counter: int, n: int) -> np.ndarray:
-    """The first n words of Philox4x32-10 from a 128-bit counter on: uint32, (n,).
-
-    >>> [hex(word) for word in philox_words((0, 0), 0, 5)[:4]]
-    ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
-    """
-    number = np.arange(-(-n // 4), dtype=np.uint64)  # (blocks,)
-    low, high = np.uint64(counter & 2**64 - 1), np.uint64(counter >> 64 & 2**64 - 1)
-    c01 = low + number
-    c23 = high + (c01 < low)
-    words = philox4x32((*_halves(c01), *_halves(c23)), key)
-    return np.stack(words, axis=-1).astype(np.uint32).reshape(-1)[:n]
-
-
-def _halves(word: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return word & np.uint64(0xFFFFFFFF), word >> np.uint64(32)
 
 
 def rounded(value: float, dtype: str) -> float:
