@@ -18,7 +18,7 @@ from .row import Counts, Row, installed
 
 RATES = (0.0, 1e-8, 0.1, 0.5, 0.9, 0.999999, 1.0)
 SEEDS = (0, 1, -3, 2**32 + 7, 2**64 - 1)
-SHAPES: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (7, 9), (3, 4, 5, 6), (2, 0, 3), (157, 31))
+SHAPES: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (7, 9), (3, 4, 5, 6), (2, 0, 3), (57, 31))
 MAPS: tuple[tuple[int, ...], ...] = ((4, 3, 5), (2, 3, 5, 4), (2, 3, 2, 4, 3))  # (N, C, L, ...)
 DTYPES = ("float32", "float64", "float16")
 

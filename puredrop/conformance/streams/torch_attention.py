@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import nn, scaled_dot_product_attention
+from ... import nn, variants
 from ...streams import TorchCPU, draw_from
 from .row import Counts, Row, installed
 from .torch import RATES, SEEDS, alone, compared, same_state
@@ -38,7 +38,7 @@ def functional() -> Counts:
         for _ in range(3):
             theirs = attend(*map(torch.from_numpy, arrays), dropout_p=p).numpy()
             with draw_from(stream):
-                ours = scaled_dot_product_attention(*arrays, p)
+                ours = variants.scaled_dot_product_attention(*arrays, p)
             counts += compared(ours != 0, theirs != 0)
         counts += same_state(stream)
     return counts
