@@ -32,13 +32,13 @@ def functional() -> Counts:
     q, k, v = np.zeros((N, H, T, 4)), np.zeros((N, H, S, 4)), np.broadcast_to(np.eye(S), (N, H, S, S)).copy()
     counts = Counts(0, 0)
     for seed, p, dtype in product(SEEDS, RATES, ("float32", "float64")):
-        arrays = [x.astype(dtype) for x in (q, k, v)]
+        arrays = tuple(x.astype(dtype) for x in (q, k, v))
         torch.manual_seed(seed)
         stream = TorchCPU(seed)
         for _ in range(3):
             theirs = attend(*map(torch.from_numpy, arrays), dropout_p=p).numpy()
             with draw_from(stream):
-                ours = variants.scaled_dot_product_attention(*arrays, p)
+                ours = variants.scaled_dot_product_attention(*arrays, p=p)
             counts += compared(ours != 0, theirs != 0)
         counts += same_state(stream)
     return counts
