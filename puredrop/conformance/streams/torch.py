@@ -68,7 +68,7 @@ def inputs(shape: tuple[int, ...], dtype: str) -> np.ndarray:
 
 
 def replayed(function: str, theirs: Callable[..., Any], shape: tuple[int, ...], dtype: str, p: float) -> Counts:
-    """Two calls in a row from each seed (alpha: two seeds), of our variant from the stream and of PyTorch's function."""
+    """Two calls in a row from each seed (alpha: two seeds), of our variant from the stream and of PyTorch's own."""
     torch, x = installed("torch"), inputs(shape, dtype)
     counts = Counts(0, 0)
     for seed in SEEDS[2:4] if function == "alpha_dropout" else SEEDS:
