@@ -16,6 +16,7 @@ from .native import Native
 from .onnx import ONNX
 from .stream import Stream
 from .tensorflow import TensorFlow
+from .tinygrad import Tinygrad
 from .torch_compile import TorchCompile
 from .torch_cpu import TorchCPU
 from .torch_cuda import TorchCUDA
@@ -30,6 +31,7 @@ BY_NAME: MappingProxyType[str, Callable[..., Stream]] = MappingProxyType(
         **{f"keras-{backend}": partial(Keras, backend=backend) for backend in ("numpy", "jax", "torch", "tensorflow")},
         "onnx": ONNX,
         "mlx": MLX,
+        "tinygrad": Tinygrad,
     }
 )
 NAMES = tuple(BY_NAME)

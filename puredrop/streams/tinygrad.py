@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.select import select
-from .numbers import rounded, whole_number
+from .numbers import rounded, scale_in, whole_number
 from .source import Rule
 from .stream import Stream, Wanted
 from .threefry import threefry2x32
@@ -20,11 +20,11 @@ class Tinygrad(Stream):
     """The masks of `Tensor.dropout` after `Tensor.manual_seed(seed)`, one after the other.
 
     device: how many devices had drawn before this one did for the first time, in the process.
-    Threefry2x32 on the key (low 32 bits of the SHA-256 of the device's number, seed). The number of words drawn so far,
-    encrypted, is the key of a mask of n words; its counts are 0 .. h-1 paired with h .. 2h-1, h = ceil(n / 2). Kept
-    where the upper 23 bits are at least float32(p) 2^23, whatever the dtype. Values are where(keep, x, 0) times the
-    scale 1 / (1 - p) in float32.
-    Not covered: a default dtype other than float32, tensors on several devices, 2^32 words and more, other dtypes.
+    Threefry2x32 on the key (low 32 bits of the SHA-256 of the device's number, low 32 bits of the seed). The number of
+    words drawn so far, encrypted, is the key of a mask of n words; its counts are 0 .. h-1 paired with h .. 2h-1,
+    h = ceil(n / 2). Kept where the upper 23 bits are at least float32(p) 2^23, whatever the dtype. Values are
+    where(keep, x, 0) times the scale 1 / (1 - p), rounded to the dtype.
+    Not covered: a default dtype other than float32, tensors on several devices, 2^32 words and more, bfloat16.
     Source: tinygrad/mixin/rand.py.
     Raises: TypeError, ValueError for a seed or a device out of range.
 
@@ -36,10 +36,10 @@ class Tinygrad(Stream):
     library = "tinygrad"
     verified = "tinygrad 0.14.0"
     operations = ("dropout",)
-    dtypes = ("float32",)
+    dtypes = ("float32", "float64", "float16")
 
     def __init__(self, seed: int, *, device: int = 0) -> None:
-        seed = whole_number("Tinygrad", "seed", seed, 0, 2**32)
+        seed = whole_number("Tinygrad", "seed", seed, -(2**63), 2**64) % 2**32
         number = whole_number("Tinygrad", "device", device, 0, 2**32)
         digest = hashlib.sha256(number.to_bytes(4, "big")).digest()
         self._key = int.from_bytes(digest[-4:], "big"), seed
@@ -62,6 +62,6 @@ class Tinygrad(Stream):
 
     def arithmetic(self, operation: str, p: float) -> Rule:
         def rule(xp: Any, x: Any, keep: Any, scale: Any, shift: Any, fill: Any) -> Any:
-            return select(xp, x, keep, x.dtype.type(1 / (1 - p) if p < 1 else 0), shift, fill)
+            return select(xp, x, keep, scale_in(x.dtype, p), shift, fill)
 
         return rule

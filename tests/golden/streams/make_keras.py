@@ -33,10 +33,10 @@ for dims in (1, 2, 3):
     layer = getattr(keras.layers, f"SpatialDropout{dims}D")(0.4, seed=8)
     golden.chain(seed=8, backend=BACKEND)
     noise = called(layer, np.ones((6, *(2,) * dims, 9), np.float32))[(slice(None), *(slice(1),) * dims)]
-    golden.mask(noise != 0, 0.4, operation="spatial_dropout")
+    golden.mask(noise != 0, 0.4)
 layer = keras.layers.Dropout(0.4, noise_shape=(None, 1, 9), seed=8)
 golden.chain(seed=8, backend=BACKEND)
-golden.mask(called(layer, np.ones((6, 4, 9), np.float32))[:, :1] != 0, 0.4, operation="locked_dropout")
+golden.mask(called(layer, np.ones((6, 4, 9), np.float32))[:, :1] != 0, 0.4)
 keras.utils.set_random_seed(12)
 keras.layers.Dense(3).build((None, 4))
 layer = keras.layers.Dropout(0.4, noise_shape=(6, 9))
@@ -47,4 +47,4 @@ for p in RATES:
     golden.chain(seed=1, backend=BACKEND)
     for shape in ((401, 499), (7, 1, 14_285)):
         golden.mask(called(layer, np.ones(shape, np.float32)) != 0, p)
-golden.save(f"make_keras_{BACKEND}.py")
+golden.save(f"keras_{BACKEND}")

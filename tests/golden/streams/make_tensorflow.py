@@ -1,6 +1,5 @@
 """Write tensorflow.npz: `python make_tensorflow.py`, with tensorflow-cpu 2.21.0 and ml_dtypes."""
 
-import numpy as np
 import tensorflow as tf
 from writing import RATES, Golden, values
 
@@ -47,5 +46,5 @@ for p in RATES:
     golden.mask(kept(tf.nn.dropout(tf.ones((1000, 1000)), p, seed=2)), p)
 golden.chain(seed=(8, 9))
 noise = kept(stateless(tf.ones((6, 4, 4, 9)), 0.4, seed=(8, 9), noise_shape=(6, 1, 1, 9)))[:, :1, :1]
-golden.mask(noise, 0.4, operation="spatial_dropout")
-golden.save(__file__)
+golden.mask(noise, 0.4)
+golden.save("tensorflow")

@@ -30,4 +30,4 @@ for seed, shapes in ((1, [(1000, 1000), (7, 14_285), (200, 500)]), (11, [(300, 1
     golden.chain(seed=seed)
     for shape in shapes:
         golden.mask(dropout(np.ones(shape, np.float32), 0.3) != 0, 0.3)
-golden.save(__file__)
+golden.save("tinygrad")
