@@ -83,3 +83,10 @@ def same_values(ours: np.ndarray, theirs: np.ndarray) -> Counts:
         np.isnan(ours) & np.isnan(theirs)
     )
     return Counts(ours.size, int((~same).sum()))
+
+
+def inputs(shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers of both signs with NaN and infinities among them."""
+    x = np.sin(np.arange(np.prod(shape)) * 1.7) * 9
+    x[::7], x[3::11], x[5::13], x[6::17] = -0.0, np.nan, np.inf, -np.inf
+    return x.reshape(shape)

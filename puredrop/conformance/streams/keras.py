@@ -13,7 +13,7 @@ import numpy as np
 
 from ...streams import Keras, draw_from
 from ...variants import dropout
-from .golden import compared, same_values
+from .golden import compared, inputs, same_values
 from .row import Counts, Row, installed
 
 BACKENDS = ("numpy", "jax", "torch", "tensorflow")
@@ -58,13 +58,6 @@ def values(backend: str) -> Counts:
                 x = inputs(shape).astype(dtype)
                 counts += same_values(dropout(x, p), theirs(x, p))
     return counts
-
-
-def inputs(shape: tuple[int, ...]) -> np.ndarray:
-    """Numbers of both signs with NaN and infinities among them."""
-    x = np.sin(np.arange(np.prod(shape)) * 1.7) * 9
-    x[::7], x[3::11], x[5::13], x[6::17] = -0.0, np.nan, np.inf, -np.inf
-    return x.reshape(shape)
 
 
 ROWS = (
