@@ -1,6 +1,6 @@
 """CPU kernels in Numba: dropout at the speed of a copy.
 
-`step` has the one intrinsic, on which masks and the map of dropout rest; `numbers` makes words, uniform and normal
+`step` has the one intrinsic, on which masks and the map of dropout rest; `draws` makes words, uniform and normal
 numbers; `spread` carries out the map where the mask is at hand. Here they become the functions of a backend.
 Kernels are serial, run without the GIL, are compiled on first use and kept on disk.
 """
@@ -16,9 +16,11 @@ from ...random import MASK, NORMAL, UNIFORM, Index, Keys, Threshold
 from .. import Backend
 from .. import numpy as reference
 from ..select import composed_drop
+from ..select import select as reference_select
 from .compiling import kernel
+from .draws import normal_float32, normal_float64, uniform_numbers, whole_words
 from .generators import mersenne_below, philox4x32, threefry2x32
-from .numbers import normal_float32, normal_float64, uniform_numbers, whole_words
+from .spread import layout_of, spread
 from .step import drop_runs, keep_runs
 
 
@@ -66,18 +68,61 @@ def drop(
     shift: float | None = None,
     fill: Any = 0.0,
 ) -> np.ndarray:
-    one_rate = not isinstance(threshold.hi, np.ndarray) and not np.ndim(scale)
-    shared = index.noise_shape != index.shape
-    if shared or not one_rate or np.ndim(fill) or threshold.hi == 1 << 16 or x.dtype.char not in "fd":
-        # Shared axes, rates by element, a tensor to fill with, float16: the mask from the kernel, the map from NumPy.
+    if x.dtype.char not in "fd":  # float16: the mask from the kernel, the map from NumPy
         return composed_drop(keep, np, x, key, index, threshold, scale, shift, fill)
-    x = np.ascontiguousarray(x).reshape(x.shape)  # ascontiguousarray makes 0-d arrays 1-d
-    y = np.empty(x.shape, x.dtype)
+    return drop_into(np.empty(x.shape, x.dtype), x, key, index, threshold, scale, shift, fill)
+
+
+def drop_into(
+    out: np.ndarray,
+    x: np.ndarray,
+    key: Keys,
+    index: Index,
+    threshold: Threshold,
+    scale: Any = 1.0,
+    shift: float | None = None,
+    fill: Any = 0.0,
+) -> np.ndarray:
+    """`drop` into an array of float32 or float64 in C order, which may be x itself."""
+    arrays = _is_array(threshold.hi) or _is_array(scale) or _is_array(fill)
+    if arrays or threshold.hi == 1 << 16 or index.noise_shape != index.shape:
+        full = (len(key), *index.shape) if isinstance(key, tuple) else index.shape
+        mask = keep(key, index, threshold)
+        if _is_array(fill):
+            fill = np.broadcast_to(fill, x.shape).reshape(full)
+        return _select_into(out.reshape(full), x.reshape(full), mask, scale, shift, fill).reshape(x.shape)
+    x = x if x.flags.c_contiguous else np.ascontiguousarray(x)
     hi, lo, number = np.uint16(threshold.hi), np.uint64(threshold.lo), x.dtype.type
     shift = None if shift is None else number(shift)
-    flat = x.reshape(-1), y.reshape(-1)
+    flat = x.reshape(-1), out.reshape(-1)
     drop_runs(*flat, _addresses(key, MASK), *index.runs, hi, lo, number(scale), shift, number(fill))
-    return y
+    return out
+
+
+def select(x: np.ndarray, keep: np.ndarray, scale: Any = 1.0, shift: float | None = None, fill: Any = 0.0) -> Any:
+    """`backends.select.select`, to the bit."""
+    if x.dtype.char not in "fd":
+        return reference_select(np, x, keep, scale, shift, fill)
+    shape = np.broadcast_shapes(x.shape, keep.shape, np.shape(scale), np.shape(fill))
+    x = x if x.shape == shape else np.broadcast_to(x, shape)
+    return _select_into(np.empty(shape, x.dtype), x, keep, scale, shift, fill)
+
+
+def _select_into(out: np.ndarray, x: np.ndarray, keep: np.ndarray, scale: Any, shift: Any, fill: Any) -> np.ndarray:
+    """The same into an array of x's shape in C order, which may be x itself."""
+    mask_shape = (1,) * (x.ndim - keep.ndim) + keep.shape
+    layout = None if _is_array(scale) or keep.dtype != np.bool_ else layout_of(mask_shape, x.shape)
+    if layout is None:  # a scale for each element, or many axes shared in turn
+        out[...] = reference_select(np, x, keep, scale, shift, fill)
+        return out
+    if _is_array(fill):
+        fill = np.ascontiguousarray(np.broadcast_to(fill, x.shape), x.dtype)
+        fill = fill.copy() if np.may_share_memory(fill, out) else fill
+    return spread(out, np.ascontiguousarray(x), np.ascontiguousarray(keep), scale, shift, fill, layout)
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim > 0
 
 
 def uniform(key: Keys, index: Index, dtype: Any, kind: int = UNIFORM) -> np.ndarray:
@@ -105,6 +150,8 @@ def add_rows(x: np.ndarray, ids: np.ndarray, count: int) -> np.ndarray:
 
 FUSED: MappingProxyType[str, Any] = MappingProxyType(
     {
+        "drop_into": drop_into,
+        "select": select,
         "add_rows": add_rows,
         "mersenne_below": mersenne_below,
         "threefry2x32": threefry2x32,

@@ -34,6 +34,7 @@ CHUNK = 32 if _AVX512 else 16  # elements a compare: one full register of halfwo
 STEP = 8 * LANES  # elements a step
 AHEAD = 4096  # bytes of x asked for in advance; anything from 512 to 65536 measures the same
 
+
 def _vector(element: ir.Type, values: Any) -> ir.Constant:
     return ir.Constant(ir.VectorType(element, len(values)), [ir.Constant(element, v) for v in values])
 
