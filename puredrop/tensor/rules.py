@@ -92,28 +92,37 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Cal
             (Rule(rules[name], arguments, list(defaults)) if name in rules else None for name in arguments),
         )
         describes = any(name.endswith(("_shape", "_dtype")) for rule in table if rule for name in rule.names)
+        savers = [rule and rule.save for rule in table]
+        ruled = all(savers)
 
         @wraps(body)
         def apply(*inputs: Any, backend: Any = None, **parameters: Any) -> Any:
-            arrays, parents, live, tensors = [], [], False, False
+            # The price of every operation is paid here: a line more is a line for each of thousands of small ones.
+            arrays, parents, live, constants = [], [], False, 0
             for a in inputs:
                 if isinstance(a, Tensor):
-                    if a.backend is not backend:
+                    if backend is None:
+                        backend = a.backend
+                    elif a.backend is not backend:
                         backend = agreed_backend(a.backend, backend, body.__name__)
-                    tensors = True
                     node = a.node
-                    live = live or node is not None
+                    if node is not None:
+                        live = True
                     arrays.append(a.data)
                     parents.append(node)
                 else:
+                    constants += 1
                     arrays.append(a)
                     parents.append(None)
-            if tensors:  # then no scalar promotes, not even NumPy's
-                arrays = [
-                    a.item() if a is x and isinstance(a, _WIDE) else a for a, x in zip(arrays, inputs, strict=True)
-                ]
-            else:
+            if constants == len(inputs):
+                tensors = False
                 backend = backends.get(backend or thread.backend)
+            else:
+                tensors = True
+                if constants:  # then no scalar promotes, not even NumPy's
+                    arrays = [
+                        a.item() if isinstance(a, _WIDE) and a is x else a for a, x in zip(arrays, inputs, strict=True)
+                    ]
             try:
                 y = body(backend, *arrays, **parameters)
             except ValueError as error:
@@ -125,9 +134,12 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Cal
             env = (*arrays, y, backend, *({**defaults, **parameters} if defaults else parameters).values())
             if describes:
                 env += (*(np.shape(a) for a in arrays), *(getattr(a, "dtype", None) for a in arrays))
-            parents = [parent if rule else None for parent, rule in zip(parents, table, strict=True)]
-            saved = [parent and rule.save(env) for parent, rule in zip(parents, table, strict=True)]
-            return bare(y, backend, Node(table, parents, saved, y.shape, backend))
+            if not ruled:
+                parents = [parent if rule else None for parent, rule in zip(parents, table, strict=True)]
+            saved = [parent and save(env) for parent, save in zip(parents, savers, strict=True)]
+            new = Tensor.__new__(Tensor)
+            new.data, new.backend, new.node = y, backend, Node(table, parents, saved, y.shape, backend)
+            return new
 
         PRIMITIVES[body.__name__] = apply
         return apply
