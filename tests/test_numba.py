@@ -1,9 +1,19 @@
 """What only the kernels in Numba have: layouts of masks, arrays to write to, caches that fail, threads."""
 
+import multiprocessing
+import os
+import subprocess
+import sys
+import warnings
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+
 import numpy as np
 import pytest
 
+import puredrop
 from puredrop import Index, Key, backends
+from puredrop.backends import threads
 from puredrop.backends.select import select
 from puredrop.random import threshold
 
@@ -54,3 +64,173 @@ def test_an_array_may_be_dropped_where_it_lies(shared, rng):
         expected = REFERENCE.drop(y.copy(), Key(1), index, threshold(0.4), 1.5, shift, fill)
         NUMBA.fused["drop_into"](y, y, Key(1), index, threshold(0.4), 1.5, shift, fill)
         assert y.tobytes() == expected.tobytes()
+
+
+# ------------------------------------------------------------------------------------------ out=
+X = np.random.default_rng(3).standard_normal((40, 30)).astype(np.float32)
+EXPECTED = puredrop.dropout(X, 0.4, key=Key(1), backend="numpy")
+
+
+@pytest.mark.parametrize("shared", [(), 0, 1])
+def test_a_result_is_written_where_it_is_asked_for(backend, shared):
+    for out in (np.empty_like(X), np.empty((40, 60), np.float32)[:, ::2], np.empty((30, 40), np.float32).T):
+        expected = puredrop.dropout(X, 0.4, key=Key(1), shared=shared, backend=backend)
+        assert puredrop.dropout(X, 0.4, key=Key(1), shared=shared, out=out, backend=backend) is out
+        assert np.array_equal(out, expected)
+
+
+def test_out_may_be_x_or_overlap_it(backend):
+    x = X.copy()
+    assert puredrop.dropout(x, 0.4, key=Key(1), out=x, backend=backend) is x
+    assert np.array_equal(x, EXPECTED)
+    for source, target in ((slice(0, 40), slice(1, 41)), (slice(1, 41), slice(0, 40))):
+        memory = np.zeros((41, 30), np.float32)
+        memory[source] = X
+        puredrop.dropout(memory[source], 0.4, key=Key(1), out=memory[target], backend=backend)
+        assert np.array_equal(memory[target], EXPECTED)
+    memory = X.copy()
+    puredrop.dropout(memory, 0.4, key=Key(1), out=memory[::-1], backend=backend)  # back to front in its own memory
+    assert np.array_equal(memory[::-1], EXPECTED)
+
+
+def test_out_in_evaluation_at_the_ends_and_with_a_mask(backend):
+    out = np.empty_like(X)
+    assert np.array_equal(puredrop.dropout(X, 0.4, training=False, out=out, backend=backend), X)
+    assert np.array_equal(puredrop.dropout(X, 0.0, key=Key(0), out=out, backend=backend), X)
+    assert not puredrop.dropout(X, 1.0, key=Key(0), out=out, backend=backend).any()
+    mask = X > 0
+    assert np.array_equal(puredrop.dropout(X, 0.5, mask=mask, out=out, backend=backend), np.where(mask, X * 2, 0))
+    half = X.astype(np.float16)
+    written = puredrop.dropout(half, 0.4, key=Key(1), out=np.empty_like(half), backend=backend)
+    assert np.array_equal(written, puredrop.dropout(half, 0.4, key=Key(1), backend="numpy"))
+
+
+def read_only(x):
+    x.flags.writeable = False
+    return x
+
+
+@pytest.mark.parametrize(
+    ("out", "error", "message"),
+    [
+        (read_only(np.zeros_like(X)), ValueError, "out cannot be written to"),
+        (np.lib.stride_tricks.as_strided(np.zeros(30, np.float32), X.shape, (0, 4)), ValueError, "share memory"),
+        (np.lib.stride_tricks.as_strided(np.zeros(99, np.float32), X.shape, (4, 4)), ValueError, "share memory"),
+        (np.zeros((30, 40), np.float32), ValueError, r"out must be float32 of shape \(40, 30\), got float32 of shape"),
+        (np.zeros(X.shape), ValueError, "out must be float32"),
+        ([1.0], TypeError, "out must be an array, got list"),
+        (puredrop.Tensor(X.copy()), TypeError, "out= is for arrays"),
+    ],
+)
+def test_what_cannot_be_written_to_is_refused_before_anything_is(out, error, message):
+    before = np.array(out)
+    with pytest.raises(error, match=f"^dropout: .*{message}"):
+        puredrop.dropout(X, 0.4, key=Key(1), out=out)
+    assert np.array_equal(np.array(out), before)
+
+
+def test_out_is_for_arrays_without_their_mask():
+    with pytest.raises(TypeError, match="out= is for arrays"):
+        puredrop.dropout(puredrop.Tensor(X), 0.4, key=Key(1), out=np.empty_like(X))
+    with pytest.raises(ValueError, match="either out or return_mask"):
+        puredrop.dropout(X, 0.4, key=Key(1), out=np.empty_like(X), return_mask=True)
+
+
+# ------------------------------------------------------------------------------------------ threads
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Threads take part in small work too, for the length of a test."""
+    monkeypatch.setattr(threads, "LEAST", 1 << 12)
+    monkeypatch.setattr(threads, "PART", 1 << 10)
+    yield
+    puredrop.set_num_threads(1)
+
+
+BIG = {
+    "one run": Index.whole(20_000),
+    "from the middle of a block": Index.whole(40_000)[13:20_001],
+    "short runs": Index.whole((700, 50))[:, 3:33],
+    "long runs": Index.whole((5, 9000))[:, 1:5000],
+}
+
+
+@pytest.mark.parametrize("keys", [Key(3), (Key(3), Key(4), Key(5))], ids=["one key", "three keys"])
+@pytest.mark.parametrize("index", BIG.values(), ids=BIG)
+def test_results_do_not_depend_on_threads(small_parts, index, keys):
+    x = np.ones(index.shape if isinstance(keys, Key) else (3, *index.shape))
+    results = []
+    for n in (1, 2, 5):
+        puredrop.set_num_threads(n)
+        results.append((NUMBA.keep(keys, index, threshold(0.3)), NUMBA.drop(x, keys, index, threshold(0.3), 2.0)))
+    for keep, y in results[1:]:
+        assert keep.tobytes() == results[0][0].tobytes()
+        assert y.tobytes() == results[0][1].tobytes()
+    assert np.array_equal(results[0][0], REFERENCE.keep(keys, index, threshold(0.3)))
+
+
+def test_threads_work_after_a_fork_and_in_executors(small_parts):
+    puredrop.set_num_threads(2)
+    expected = _dropped(0)
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(_dropped, range(6))) == [expected] * 6
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert list(pool.map(_dropped, range(2))) == [expected] * 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of any fork beside threads
+        child = os.fork()
+    if child == 0:
+        os._exit(0 if puredrop.get_num_threads() == 2 and _dropped(0) == expected else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def _dropped(_):
+    return puredrop.dropout(np.ones(20_000, np.float32), 0.5, key=Key(9)).tobytes()
+
+
+def test_an_error_in_a_part_reaches_the_caller(small_parts):
+    puredrop.set_num_threads(3)
+
+    def work(part):
+        if part == 5:
+            raise KeyError(part)
+
+    with pytest.raises(KeyError, match="5"):
+        threads.work_through(range(10), work)
+
+
+@pytest.mark.parametrize(("given", "error"), [(0, ValueError), (-1, ValueError), (True, TypeError), (1.5, TypeError)])
+def test_a_number_of_threads_is_a_whole_number(given, error):
+    with pytest.raises(error, match=r"^set_num_threads: threads must be"):
+        puredrop.set_num_threads(given)
+    assert puredrop.get_num_threads() == 1
+
+
+# ------------------------------------------------------------------------------------------ the cache on disk
+def test_a_corrupted_cache_is_compiled_anew(tmp_path):
+    code = "import numpy as np, puredrop; print(puredrop.dropout(np.ones(999), 0.5, key=puredrop.Key(0)).sum())"
+    expected = f"{puredrop.dropout(np.ones(999), 0.5, key=Key(0)).sum()}\n"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PUREDROP_BACKEND": "numba"}
+    run = partial(subprocess.run, [sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert run().stdout == expected
+    kept = [path for path in tmp_path.rglob("*") if path.suffix in (".nbi", ".nbc")]
+    assert {path.suffix for path in kept} == {".nbi", ".nbc"}
+    for garbage in (b"", b"not a pickle", None):
+        for path in kept:
+            path.write_bytes(path.read_bytes()[:-40] if garbage is None else garbage)
+        again = run()
+        assert (again.returncode, again.stdout, again.stderr) == (0, expected, "")
+
+
+def test_a_cache_that_cannot_be_written_is_said_once(tmp_path):
+    code = """
+import numba.core.caching as caching
+def refuse(*args): raise PermissionError("read-only")
+caching.IndexDataCacheFile._save_data = refuse
+import numpy as np, puredrop
+for dtype in ("float32", "float64"):
+    print(puredrop.dropout(np.ones(999, dtype), 0.5, key=puredrop.Key(0), backend="numba").sum())
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert result.stdout.split() == [str(puredrop.dropout(np.ones(999), 0.5, key=Key(0)).sum())] * 2
+    assert result.stderr.count("compiled kernels cannot be kept; set NUMBA_CACHE_DIR") == 1

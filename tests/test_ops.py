@@ -180,6 +180,7 @@ CASES = {
         (lambda x, v: ops.drop_given(x * v, v * v, keep=KEEP, rule=select, scale=0.7), [normal(3, 4), normal(4)])
     ],
     # With one factor for both ways the gradient is true; tests/test_residual.py has two.
+    "in_order": [(lambda x: ops.memory.in_order(x * x), [normal(3, 4)])],
     "straight_through": [(lambda x: straight_through(x * x, value=(x * x).data), [normal(4)])],
     "shake": [(lambda x: ops.residual.shake(x * x, forward=FACTORS, backward=FACTORS), [normal(3, 4)])],
 }

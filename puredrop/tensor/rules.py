@@ -114,15 +114,11 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Cal
                     constants += 1
                     arrays.append(a)
                     parents.append(None)
-            if constants == len(inputs):
-                tensors = False
+            tensors = constants < len(inputs)
+            if not tensors:
                 backend = backends.get(backend or thread.backend)
-            else:
-                tensors = True
-                if constants:  # then no scalar promotes, not even NumPy's
-                    arrays = [
-                        a.item() if isinstance(a, _WIDE) and a is x else a for a, x in zip(arrays, inputs, strict=True)
-                    ]
+            elif constants:
+                arrays = _without_wide_scalars(arrays, inputs)
             try:
                 y = body(backend, *arrays, **parameters)
             except ValueError as error:
@@ -133,7 +129,7 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Cal
                 return bare(y, backend, None)
             env = (*arrays, y, backend, *({**defaults, **parameters} if defaults else parameters).values())
             if describes:
-                env += (*(np.shape(a) for a in arrays), *(getattr(a, "dtype", None) for a in arrays))
+                env += _descriptions(arrays)
             if not ruled:
                 parents = [parent if rule else None for parent, rule in zip(parents, table, strict=True)]
             saved = [parent and save(env) for parent, save in zip(parents, savers, strict=True)]
@@ -145,6 +141,16 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Cal
         return apply
 
     return decorate
+
+
+def _without_wide_scalars(arrays: list[Any], inputs: Any) -> list[Any]:
+    """Beside tensors no scalar promotes, not even NumPy's."""
+    return [a.item() if isinstance(a, _WIDE) and a is x else a for a, x in zip(arrays, inputs, strict=True)]
+
+
+def _descriptions(arrays: list[Any]) -> tuple[Any, ...]:
+    """What rules ask for as `x_shape` and `x_dtype`."""
+    return (*(np.shape(a) for a in arrays), *(getattr(a, "dtype", None) for a in arrays))
 
 
 def explained(operation: str, error: ValueError, arrays: list[Any]) -> str:

@@ -12,6 +12,7 @@ from ..random import Index, Keys, threshold
 from .asked import Asked
 from .bernoulli_map import bernoulli_map, inverted_scale, map_given
 from .door import checked_array, checked_key, checked_rate
+from .into import checked_out, map_into
 
 __all__ = ["classic_dropout", "dropout", "keep_mask"]
 
@@ -57,6 +58,7 @@ def dropout(
     index: Index | None = None,
     scale_rounding: Literal["float32", "dtype"] = "float32",
     return_mask: bool = False,
+    out: Any = None,
     backend: Any = None,
 ) -> Any:
     """Drop each element with probability p and scale the rest by 1 / (1 - p).
@@ -70,8 +72,10 @@ def dropout(
         on a CPU.
     Draws: one halfword an element of the noise, at (key, element number). Nothing is kept for backward. `mask=`
         (True = kept) replaces the draw; `return_mask=True` gives (y, mask).
-    Raises: TypeError for whole-number x or a p that is no number; ValueError for p outside [0, 1], a mask or index that
-        does not fit, or no key.
+    Memory: y is new; `out=`, for arrays, is an array to write to and to give back. It may be x, or overlap it.
+    Raises: TypeError for whole-number x or a p that is no number, or for tensors with `out`; ValueError for p outside
+        [0, 1], a mask or index that does not fit, no key, or an `out` that differs from x in shape or dtype, cannot be
+        written to or shares memory within itself.
     Reference: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting" (2014).
 
     >>> from puredrop import Key
@@ -87,7 +91,11 @@ def dropout(
     if scale_rounding not in ("float32", "dtype"):
         raise ValueError(f"dropout: scale_rounding must be 'float32' or 'dtype', got {scale_rounding!r}")
     scale = inverted_scale(p) if scale_rounding == "float32" else x.dtype.type(inverted_scale(p))
-    return bernoulli_map(asked, x, p, asked.index_for(x.shape, shared), scale=scale)
+    index = asked.index_for(x.shape, shared)
+    if out is None:
+        return bernoulli_map(asked, x, p, index, scale=scale)
+    checked_out(asked, out, x)
+    return map_into(asked, out, x, p, index, scale=scale)
 
 
 def classic_dropout(

@@ -2,18 +2,18 @@
 
 `step` has the one intrinsic, on which masks and the map of dropout rest; `draws` makes words, uniform and normal
 numbers; `spread` carries out the map where the mask is at hand. Here they become the functions of a backend.
-Kernels are serial, run without the GIL, are compiled on first use and kept on disk.
+Kernels run without the GIL, are compiled on first use and kept on disk.
 """
 
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...random import MASK, NORMAL, UNIFORM, Index, Keys, Threshold
-from .. import Backend
+from .. import Backend, threads
 from .. import numpy as reference
 from ..select import composed_drop
 from ..select import select as reference_select
@@ -33,13 +33,42 @@ def _add_rows(out, ids, x):  # type: ignore[no-untyped-def]
 
 
 def _addresses(key: Keys, kind: int) -> np.ndarray:
-    keys = key if isinstance(key, tuple) else (key,)
-    return np.array([one.address(kind) for one in keys], np.uint64)  # (keys, 5)
+    """(keys, 5)"""
+    if isinstance(key, tuple):
+        return np.array([one.address(kind) for one in key], np.uint64)
+    return np.array((key.address(kind),), np.uint64)
 
 
 def _new(key: Keys, index: Index, dtype: Any) -> np.ndarray:
     shape = index.noise_shape
     return np.empty((len(key), *shape) if isinstance(key, tuple) else shape, dtype)
+
+
+class Part(NamedTuple):
+    """A stretch of a draw: where it lies in the flat array, and what it draws."""
+
+    where: slice
+    key: slice
+    starts: np.ndarray
+    length: int
+
+
+def _parts(keys: int, starts: np.ndarray, length: int) -> list[Part]:
+    """A draw, cut into stretches of about threads.PART elements: within a run, or between runs."""
+    pieces: list[tuple[int, np.ndarray, int]] = []  # of one key
+    if length > threads.PART:
+        for i, start in enumerate(starts):
+            cuts = range(0, length, threads.PART)
+            pieces += [(i * length + c, np.array([start + c]), min(threads.PART, length - c)) for c in cuts]
+    else:
+        runs = threads.PART // max(1, length)
+        pieces = [(i * length, starts[i : i + runs], length) for i in range(0, len(starts), runs)]
+    size = len(starts) * length
+    return [
+        Part(slice(k * size + at, k * size + at + len(first) * n), slice(k, k + 1), first, n)
+        for k in range(keys)
+        for at, first, n in pieces
+    ]
 
 
 def words(key: Keys, index: Index, kind: int) -> np.ndarray:
@@ -54,8 +83,16 @@ def keep(key: Keys, index: Index, threshold: Threshold) -> np.ndarray:
     if threshold.hi == 1 << 16:  # p = 1: the one threshold beyond 16 bits
         return np.zeros_like(_new(key, index, np.bool_))
     out = _new(key, index, np.bool_)
-    hi, lo = np.uint16(threshold.hi), np.uint64(threshold.lo)
-    keep_runs(out.reshape(-1).view(np.uint8), _addresses(key, MASK), *index.runs, hi, lo)
+    hi, lo = threshold
+    addresses, flat = _addresses(key, MASK), out.reshape(-1).view(np.uint8)
+    if not threads.shared_out(out.size):
+        keep_runs(flat, addresses, *index.runs, hi, lo)
+        return out
+
+    def work(part: Part) -> None:
+        keep_runs(flat[part.where], addresses[part.key], part.starts, part.length, hi, lo)
+
+    threads.work_through(_parts(len(addresses), *index.runs), work)
     return out
 
 
@@ -92,10 +129,17 @@ def drop_into(
             fill = np.broadcast_to(fill, x.shape).reshape(full)
         return _select_into(out.reshape(full), x.reshape(full), mask, scale, shift, fill).reshape(x.shape)
     x = x if x.flags.c_contiguous else np.ascontiguousarray(x)
-    hi, lo, number = np.uint16(threshold.hi), np.uint64(threshold.lo), x.dtype.type
-    shift = None if shift is None else number(shift)
-    flat = x.reshape(-1), out.reshape(-1)
-    drop_runs(*flat, _addresses(key, MASK), *index.runs, hi, lo, number(scale), shift, number(fill))
+    hi, lo = threshold
+    flat, to, addresses = x.reshape(-1), out.reshape(-1), _addresses(key, MASK)
+    numbers = float(scale), shift, float(fill)
+    if not threads.shared_out(x.size):
+        drop_runs(flat, to, addresses, *index.runs, hi, lo, *numbers)
+        return out
+
+    def work(part: Part) -> None:
+        drop_runs(flat[part.where], to[part.where], addresses[part.key], part.starts, part.length, hi, lo, *numbers)
+
+    threads.work_through(_parts(len(addresses), *index.runs), work)
     return out
 
 
@@ -115,10 +159,13 @@ def _select_into(out: np.ndarray, x: np.ndarray, keep: np.ndarray, scale: Any, s
     if layout is None:  # a scale for each element, or many axes shared in turn
         out[...] = reference_select(np, x, keep, scale, shift, fill)
         return out
-    if _is_array(fill):
+    shift = None if shift is None else float(shift)
+    if not _is_array(fill):
+        fill = float(fill)
+    else:
         fill = np.ascontiguousarray(np.broadcast_to(fill, x.shape), x.dtype)
         fill = fill.copy() if np.may_share_memory(fill, out) else fill
-    return spread(out, np.ascontiguousarray(x), np.ascontiguousarray(keep), scale, shift, fill, layout)
+    return spread(out, np.ascontiguousarray(x), np.ascontiguousarray(keep), float(scale), shift, fill, layout)
 
 
 def _is_array(value: Any) -> bool:

@@ -12,12 +12,37 @@ from numba import njit
 def kernel(function: Any) -> Any:
     """Compile on first use, without the GIL, and keep the result on disk where a place for it can be written."""
     try:
-        return njit(nogil=True, cache=True, error_model="numpy")(function)
+        compiled = njit(nogil=True, cache=True, error_model="numpy")(function)
     except RuntimeError as error:  # Numba finds no place: a read-only installation and no home folder
         if "locator" not in str(error):
             raise
         _say_uncached()
         return njit(nogil=True, error_model="numpy")(function)
+    _forgive(compiled._cache)
+    return compiled
+
+
+def _forgive(kept: Any) -> None:
+    """What is kept on disk only saves time: where it cannot be read or written, we compile anew and go on."""
+    load, save = kept.load_overload, kept.save_overload
+
+    def load_or_forget(signature: Any, context: Any) -> Any:
+        try:
+            return load(signature, context)
+        except Exception:  # half a file, or another version's: unpickling raises whatever it comes upon
+            try:
+                kept.flush()
+            except OSError:
+                _say_uncached()
+            return None
+
+    def save_or_say(signature: Any, data: Any) -> None:
+        try:
+            save(signature, data)
+        except Exception:  # no space, no permission, or an index that cannot be read
+            _say_uncached()
+
+    kept.load_overload, kept.save_overload = load_or_forget, save_or_say
 
 
 @cache

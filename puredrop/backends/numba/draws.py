@@ -123,7 +123,7 @@ def _radii(u, scratch, n, series):  # type: ignore[no-untyped-def]
 
 @njit(inline="always", error_model="numpy")
 def _circle(angle, scratch, n, sin_series, cos_series):  # type: ignore[no-untyped-def]
-    """cos and sin of 2 pi (angle + 1/2) / 2^32, from the nearest quarter of a turn: it may swap them and their signs."""
+    """cos and sin of 2 pi (angle + 1/2) / 2^32. The nearest quarter of a turn swaps them, and their signs."""
     first, second, turn, quarter = scratch[0], scratch[1], scratch[2], scratch[3]
     for i in range(n):
         near = (angle[i] + uint64(1 << 29)) >> uint64(30)

@@ -19,6 +19,8 @@ Layout = tuple[int, int, int, int]
 @kernel
 def _spread(x, y, keep, layout, scale, shift, fill, fills):  # type: ignore[no-untyped-def]
     """y = where(keep, x * scale [+ shift], fill, or the elements of `fills`), all flat. x may be y."""
+    number = x.dtype.type
+    factor, constant = number(scale), number(fill)
     first, repeats, units, positions = layout
     size = units * positions
     for a in range(first):
@@ -28,8 +30,8 @@ def _spread(x, y, keep, layout, scale, shift, fill, fills):  # type: ignore[no-u
             if positions == 1:
                 source, target = x[at : at + size], y[at : at + size]
                 for i in range(size):
-                    value = source[i] * scale if shift is None else source[i] * scale + shift
-                    other = fill if fills is None else fills[at + i]
+                    value = source[i] * factor if shift is None else source[i] * factor + number(shift)
+                    other = constant if fills is None else fills[at + i]
                     target[i] = value if kept[i] else other
                 continue
             for m in range(units):
@@ -37,26 +39,25 @@ def _spread(x, y, keep, layout, scale, shift, fill, fills):  # type: ignore[no-u
                 source, target = x[here : here + positions], y[here : here + positions]
                 if kept[m]:
                     for i in range(positions):
-                        target[i] = source[i] * scale if shift is None else source[i] * scale + shift
+                        target[i] = source[i] * factor if shift is None else source[i] * factor + number(shift)
                 else:
                     for i in range(positions):
-                        target[i] = fill if fills is None else fills[here + i]
+                        target[i] = constant if fills is None else fills[here + i]
 
 
 def spread(
     y: np.ndarray, x: np.ndarray, keep: np.ndarray, scale: float, shift: float | None, fill: Any, layout: Layout
 ) -> np.ndarray:
     """Fill y, in C order like x, by the map. keep has the A M elements of the layout; fill is a number or like x."""
-    number = x.dtype.type
     fills = fill.reshape(-1) if isinstance(fill, np.ndarray) and fill.ndim else None
     _spread(
         x.reshape(-1),
         y.reshape(-1),
         keep.reshape(-1).view(np.uint8),
         layout,
-        number(scale),
-        None if shift is None else number(shift),
-        number(0 if fills is not None else fill),
+        scale,
+        shift,
+        0.0 if fills is not None else fill,
         fills,
     )
     return y

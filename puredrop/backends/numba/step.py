@@ -109,7 +109,9 @@ def _drop_step(typingctx, x, y, at, block, k0, k1, c1, c2, c3, hi, scale, shift,
         xp, yp = (_pointer(context, b, sig.args[i], args[i], at) for i in (0, 1))
         vector = ir.VectorType(scale.type, CHUNK).as_pointer()
         scales, fills = _splat(b, scale, CHUNK), _splat(b, fill, CHUNK)
-        shifts = None if isinstance(sig.args[-2], types.NoneType) else _splat(b, shift, CHUNK)
+        shifts = None
+        if not isinstance(sig.args[-2], types.NoneType):  # a Python number: float64
+            shifts = _splat(b, b.fptrunc(shift, scale.type) if size == 4 else shift, CHUNK)
 
         def write(j: int, keep: ir.Value) -> None:
             source, target = (b.bitcast(b.gep(p, [I64(CHUNK * j)]), vector) for p in (xp, yp))
@@ -179,8 +181,13 @@ def _settle(y, at, block, address, hi, lo, dropped):  # type: ignore[no-untyped-
 
 @kernel
 def drop_runs(x, y, addresses, starts, length, hi, lo, scale, shift, fill):  # type: ignore[no-untyped-def]
-    """The map over flat x and y: for each key, for each run, `length` elements numbered from the run's start."""
-    padded_x, padded_y = np.empty(STEP, x.dtype), np.empty(STEP, x.dtype)
+    """The map over flat x and y: for each key, for each run, `length` elements numbered from the run's start.
+
+    Numbers come as Python's, which are quicker to hand over, and become those of the arrays here.
+    """
+    number = x.dtype.type
+    factor, other, first, rest = number(scale), number(fill), np.uint16(hi), uint64(lo)
+    source, target = np.empty(STEP, x.dtype), np.empty(STEP, x.dtype)
     at = 0
     for k in range(len(addresses)):
         k0, k1, c1, c2, c3 = addresses[k, 0], addresses[k, 1], addresses[k, 2], addresses[k, 3], addresses[k, 4]
@@ -191,13 +198,13 @@ def drop_runs(x, y, addresses, starts, length, hi, lo, scale, shift, fill):  # t
                 lead, block = e & 7, uint64(e >> 3)  # a run may begin in the middle of a block
                 n = min(STEP - lead, stop - at)
                 if n == STEP:
-                    if _drop_step(x, y, at, block, k0, k1, c1, c2, c3, hi, scale, shift, fill) and lo:
-                        _settle(y, at, block, address, hi, lo, fill)
+                    if _drop_step(x, y, at, block, k0, k1, c1, c2, c3, first, factor, shift, other) and rest:
+                        _settle(y, at, block, address, first, rest, other)
                 else:
-                    padded_x[lead : lead + n] = x[at : at + n]
-                    if _drop_step(padded_x, padded_y, 0, block, k0, k1, c1, c2, c3, hi, scale, shift, fill) and lo:
-                        _settle(padded_y, 0, block, address, hi, lo, fill)
-                    y[at : at + n] = padded_y[lead : lead + n]
+                    source[lead : lead + n] = x[at : at + n]
+                    if _drop_step(source, target, 0, block, k0, k1, c1, c2, c3, first, factor, shift, other) and rest:
+                        _settle(target, 0, block, address, first, rest, other)
+                    y[at : at + n] = target[lead : lead + n]
                 at += n
                 e += n
 
@@ -205,6 +212,7 @@ def drop_runs(x, y, addresses, starts, length, hi, lo, scale, shift, fill):  # t
 @kernel
 def keep_runs(out, addresses, starts, length, hi, lo):  # type: ignore[no-untyped-def]
     """The mask alone, as bytes; the same walk as `drop_runs`."""
+    first, rest = np.uint16(hi), uint64(lo)
     padded = np.empty(STEP, out.dtype)
     at = 0
     for k in range(len(addresses)):
@@ -216,11 +224,11 @@ def keep_runs(out, addresses, starts, length, hi, lo):  # type: ignore[no-untype
                 lead, block = e & 7, uint64(e >> 3)
                 n = min(STEP - lead, stop - at)
                 if n == STEP:
-                    if _keep_step(out, at, block, k0, k1, c1, c2, c3, hi) and lo:
-                        _settle(out, at, block, address, hi, lo, 0)
+                    if _keep_step(out, at, block, k0, k1, c1, c2, c3, first) and rest:
+                        _settle(out, at, block, address, first, rest, 0)
                 else:
-                    if _keep_step(padded, 0, block, k0, k1, c1, c2, c3, hi) and lo:
-                        _settle(padded, 0, block, address, hi, lo, 0)
+                    if _keep_step(padded, 0, block, k0, k1, c1, c2, c3, first) and rest:
+                        _settle(padded, 0, block, address, first, rest, 0)
                     out[at : at + n] = padded[lead : lead + n]
                 at += n
                 e += n
