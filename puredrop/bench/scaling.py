@@ -1,4 +1,4 @@
-"""Dropout alone, forward and backward, beside what else one could call.
+"""Dropout alone from small arrays to large, forward and backward, beside what else one could call.
 
 Every contender gets the same float32 arrays and drops at the same rate. `forward` gives y; `forward+backward` gives
 (y, dx) for an incoming gradient g, by the means that a user of that library has. All draw anew at every call.
@@ -16,7 +16,7 @@ import numpy as np
 from .. import backends
 from ..random import Rng
 from ..tensor import Tensor
-from ..variants import dropout
+from ..variants import dropout, keep_mask
 from .suite import Contender, Suite, UnavailableError
 from .timing import Call
 
@@ -34,13 +34,14 @@ def suite(names: Sequence[str] | None = None) -> Suite:
     for name in names or ():
         backends.get(name)
     return Suite(
-        name="kernels",
+        name="scaling",
         passes=(FORWARD, BOTH),
         contenders=(
             Contender("copy", copy),
             Contender("copy into out=", copy_into_out),
             Contender("numpy generator", numpy_generator),
             Contender("torch", torch_dropout),
+            Contender("masks alone", masks_alone),
             *(Contender(f"puredrop[{name}]", partial(puredrop_dropout, name)) for name in names or CPU_BACKENDS),
         ),
         inputs=inputs,
@@ -70,6 +71,20 @@ def copy_into_out(x: np.ndarray, g: np.ndarray) -> dict[str, Call]:
 
     def both() -> Any:
         return np.multiply(x, SCALE, out=y), np.multiply(g, SCALE, out=dx)
+
+    return {FORWARD: forward, BOTH: both}
+
+
+def masks_alone(x: np.ndarray, g: np.ndarray) -> dict[str, Call]:
+    """The arithmetic floor: the decisions are drawn and written as bytes, and nothing is read. Backward draws again."""
+    rng = Rng(seed=0)
+
+    def forward() -> Any:
+        return keep_mask(rng.next_key(), x.shape, P)
+
+    def both() -> Any:
+        key = rng.next_key()
+        return keep_mask(key, x.shape, P), keep_mask(key, x.shape, P)
 
     return {FORWARD: forward, BOTH: both}
 
