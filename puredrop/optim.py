@@ -106,6 +106,17 @@ class SGD(Optimizer):
         self.weight_decay, self.max_norm = weight_decay, max_norm
 
     def update(self, x: Any, g: Any, lr: float, kept: dict[str, Any]) -> None:
+        if not self._fused(x, g, lr, kept["velocity"]):
+            self._composed(x, g, lr, kept)
+        if self.max_norm is not None and x.ndim > 1:
+            limit_norm(x, self.max_norm)
+
+    def _fused(self, x: Any, g: Any, lr: float, velocity: Any) -> bool:
+        """In one pass, where the backend can."""
+        step = self.params[0].backend.fused.get("sgd")
+        return step is not None and step(x, g, velocity, lr, self.momentum, self.nesterov, self.weight_decay)
+
+    def _composed(self, x: Any, g: Any, lr: float, kept: dict[str, Any]) -> None:
         if self.weight_decay:
             g = g + self.weight_decay * x
         if self.momentum:
@@ -114,8 +125,6 @@ class SGD(Optimizer):
             v += g
             g = g + self.momentum * v if self.nesterov else v
         x -= lr * g
-        if self.max_norm is not None and x.ndim > 1:
-            limit_norm(x, self.max_norm)
 
 
 class Adam(Optimizer):

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import puredrop
-from puredrop import Index, Key, backends
+from puredrop import Index, Key, backends, ops
 from puredrop.backends import threads
 from puredrop.backends.select import select
+from puredrop.gradcheck import relative_error
 from puredrop.random import threshold
 
 if "numba" not in backends.available():
@@ -234,3 +235,63 @@ for dtype in ("float32", "float64"):
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert result.stdout.split() == [str(puredrop.dropout(np.ones(999), 0.5, key=Key(0)).sum())] * 2
     assert result.stderr.count("compiled kernels cannot be kept; set NUMBA_CACHE_DIR") == 1
+
+
+# ------------------------------------------------------------------------------------------ fused kernels
+def in_float32(backend, f, *arrays):
+    """f of tensors on a backend, and the gradients of all arguments for one incoming gradient."""
+    leaves = [puredrop.Tensor(a, backend, requires_grad=True) for a in arrays]
+    y = f(*leaves)
+    y.backward(np.random.default_rng(5).standard_normal(y.shape).astype(np.float32))
+    return [y.data, *(leaf.grad for leaf in leaves)]
+
+
+FUSED = {
+    "gelu": (ops.gelu, [(7, 501)]),
+    "softmax": (ops.softmax, [(3, 5, 37)]),
+    "softmax of one": (ops.softmax, [(4, 1)]),
+    "layer norm": (ops.layer_norm, [(6, 9, 33), (33,), (33,)]),
+    "layer norm over two axes": (partial(ops.layer_norm, dims=2), [(6, 9, 5), (9, 5), (9, 5)]),
+}
+
+
+@pytest.mark.parametrize(("f", "shapes"), FUSED.values(), ids=FUSED)
+def test_fused_kernels_are_what_they_are_composed_of(f, shapes):
+    rng = np.random.default_rng(0)
+    arrays = [(3 * rng.standard_normal(shape)).astype(np.float32) for shape in shapes]
+    exact = in_float32("numpy", f, *(a.astype(np.float64) for a in arrays))
+    for found, expected in zip(in_float32("numba", f, *arrays), exact, strict=True):
+        assert found.dtype == np.float32
+        assert relative_error(found, expected) < 2e-6
+
+
+def test_fused_functions_keep_to_their_ends():
+    """Far tails, infinities and NaN, as NumPy gives them."""
+    x = np.array([0.0, -0.0, 1e-30, 5.0, -5.0, 13.0, -13.0, 40.0, -40.0, 1e30, -1e30, np.nan], np.float32)
+    with np.errstate(all="ignore"):
+        expected = ops.activations._gelu(x, backend="numpy")
+    found = ops.activations._gelu(x, backend="numba")
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-36)
+    for row in ([-np.inf, 0, 1], [np.nan, 0, 1], [-200, 0, 1], [3e38, -3e38, 0], [np.inf, 0, 1]):
+        row = np.array([row, [1, 2, 3]], np.float32)
+        with np.errstate(all="ignore"):
+            expected = ops.softmax(row, backend="numpy")
+        np.testing.assert_allclose(ops.softmax(row, backend="numba"), expected, rtol=1e-6, atol=1e-37)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01}, {"max_norm": 1.0}],
+    ids=str,
+)
+def test_a_fused_step_of_sgd_has_the_bits_of_the_composed_one(options):
+    results = []
+    for backend in ("numpy", "numba"):
+        layer = puredrop.nn.Linear(7, 5).seed(0).to(backend)
+        optimizer = puredrop.optim.SGD(layer.parameters(), lr=0.1, **options)
+        for step in range(3):
+            for p in layer.parameters():
+                p.grad = np.random.default_rng(step).standard_normal(p.shape).astype(np.float32)
+            optimizer.step()
+        results.append([p.data.tobytes() for p in layer.parameters()])
+    assert results[0] == results[1]

@@ -1,7 +1,8 @@
 """CPU kernels in Numba: dropout at the speed of a copy.
 
 `step` has the one intrinsic, on which masks and the map of dropout rest; `draws` makes words, uniform and normal
-numbers; `spread` carries out the map where the mask is at hand. Here they become the functions of a backend.
+numbers; `spread` carries out the map where the mask is at hand; `fused` has what else training repeats. Here they
+become the functions of a backend.
 Kernels run without the GIL, are compiled on first use and kept on disk.
 """
 
@@ -19,6 +20,7 @@ from ..select import composed_drop
 from ..select import select as reference_select
 from .compiling import kernel
 from .draws import normal_float32, normal_float64, uniform_numbers, whole_words
+from .fused import gelu, layer_norm, sgd, softmax
 from .generators import mersenne_below, philox4x32, threefry2x32
 from .spread import layout_of, spread
 from .step import drop_runs, keep_runs
@@ -199,6 +201,10 @@ FUSED: MappingProxyType[str, Any] = MappingProxyType(
     {
         "drop_into": drop_into,
         "select": select,
+        "gelu": gelu,
+        "softmax": softmax,
+        "layer_norm": layer_norm,
+        "sgd": sgd,
         "add_rows": add_rows,
         "mersenne_below": mersenne_below,
         "threefry2x32": threefry2x32,

@@ -11,13 +11,23 @@ from numba import njit
 
 def kernel(function: Any) -> Any:
     """Compile on first use, without the GIL, and keep the result on disk where a place for it can be written."""
+    return _compiled(function, fastmath=False)
+
+
+def reordering_kernel(function: Any) -> Any:
+    """A kernel whose sums may be added up in any order, which vectors need; nothing else is loosened."""
+    return _compiled(function, fastmath={"reassoc"})
+
+
+def _compiled(function: Any, fastmath: Any) -> Any:
+    options = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
     try:
-        compiled = njit(nogil=True, cache=True, error_model="numpy")(function)
+        compiled = njit(cache=True, **options)(function)
     except RuntimeError as error:  # Numba finds no place: a read-only installation and no home folder
         if "locator" not in str(error):
             raise
         _say_uncached()
-        return njit(nogil=True, error_model="numpy")(function)
+        return njit(**options)(function)
     _forgive(compiled._cache)
     return compiled
 
