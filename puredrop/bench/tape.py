@@ -80,8 +80,8 @@ def in_torch(length: int) -> dict[str, Call]:
         "sigmoid": lambda y, b: torch.sigmoid(y),
         "dropout": lambda y, b: torch.nn.functional.dropout(y, P),
     }
-    leaves = [torch.from_numpy(x).requires_grad_() for x in _operands()]
-    return {name: partial(_both_ways, step, length, *leaves, torch.ones(NUMBERS)) for name, step in steps.items()}
+    a, b = (torch.from_numpy(x).requires_grad_() for x in _operands())
+    return {name: partial(_both_ways, step, length, a, b, torch.ones(NUMBERS)) for name, step in steps.items()}
 
 
 def in_puredrop(name: str, length: int) -> dict[str, Call]:
@@ -92,9 +92,9 @@ def in_puredrop(name: str, length: int) -> dict[str, Call]:
         "sigmoid": lambda y, b: ops.sigmoid(y),
         "dropout": lambda y, b: dropout(y, P, key=next_key()),
     }
-    leaves = [Tensor(x, name, requires_grad=True) for x in _operands()]
+    a, b = (Tensor(x, name, requires_grad=True) for x in _operands())
     g = np.ones(NUMBERS, np.float32)
-    return {name: partial(_both_ways, step, length, *leaves, g) for name, step in steps.items()}
+    return {name: partial(_both_ways, step, length, a, b, g) for name, step in steps.items()}
 
 
 def _operands() -> tuple[np.ndarray, np.ndarray]:
