@@ -404,9 +404,11 @@ def test_predictions_are_as_many_as_the_samples(contender):
 
 def test_a_busy_machine_is_timed_and_left_alone():
     result = bench.run_load(calls=20, threads=(1,), processes=1, size=64)
-    assert [(row["threads"], row["busy"]) for row in result["rows"]] == [(1, 0), (1, 1)]
+    assert [(row["what"], row["threads"], row["busy"]) for row in result["rows"]] == [
+        (what, 1, busy) for busy in (0, 1) for what in ("dropout", "copy")
+    ]
     assert all(0 < row["median_us"] <= row["p99_us"] <= row["max_us"] for row in result["rows"])
-    assert len(bench.load_table(result).splitlines()) == 6
+    assert len(bench.load_table(result).splitlines()) == 8
     assert multiprocessing.active_children() == []
 
 

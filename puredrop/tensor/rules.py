@@ -7,7 +7,7 @@ an activation before it is free at once.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from operator import itemgetter
 from typing import Any
@@ -83,64 +83,67 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Cal
     Raises: TypeError where tensors of two backends meet.
     """
 
-    def decorate(body: Callable[..., Any]) -> Callable[..., Any]:
-        spec = inspect.signature(body).parameters.values()
-        arguments = [p.name for p in spec if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
-        defaults = {p.name: p.default for p in spec if p.kind is p.KEYWORD_ONLY}
-        table = Rules(
-            body.__name__,
-            (Rule(rules[name], arguments, list(defaults)) if name in rules else None for name in arguments),
-        )
-        describes = any(name.endswith(("_shape", "_dtype")) for rule in table if rule for name in rule.names)
-        savers = [rule and rule.save for rule in table]
-        ruled = all(savers)
+    return lambda body: _differentiable(body, rules)
 
-        @wraps(body)
-        def apply(*inputs: Any, backend: Any = None, **parameters: Any) -> Any:
-            # The price of every operation is paid here: a line more is a line for each of thousands of small ones.
-            arrays, parents, live, constants = [], [], False, 0
-            for a in inputs:
-                if isinstance(a, Tensor):
-                    if backend is None:
-                        backend = a.backend
-                    elif a.backend is not backend:
-                        backend = agreed_backend(a.backend, backend, body.__name__)
-                    node = a.node
-                    if node is not None:
-                        live = True
-                    arrays.append(a.data)
-                    parents.append(node)
-                else:
-                    constants += 1
-                    arrays.append(a)
-                    parents.append(None)
-            tensors = constants < len(inputs)
-            if not tensors:
-                backend = backends.get(backend or thread.backend)
-            elif constants:
-                arrays = _without_wide_scalars(arrays, inputs)
-            try:
-                y = body(backend, *arrays, **parameters)
-            except ValueError as error:
-                raise ValueError(explained(body.__name__, error, arrays)) from error
-            if not tensors:
-                return y
-            if not (live and thread.recording):
-                return bare(y, backend, None)
+
+def _differentiable(body: Callable[..., Any], rules: dict[str, Callable[..., Any]]) -> Callable[..., Any]:
+    spec = inspect.signature(body).parameters.values()
+    arguments = [p.name for p in spec if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
+    defaults = {p.name: p.default for p in spec if p.kind is p.KEYWORD_ONLY}
+    made = (Rule(rules[name], arguments, list(defaults)) if name in rules else None for name in arguments)
+    table = Rules(body.__name__, made)
+    describes = any(name.endswith(("_shape", "_dtype")) for rule in table if rule for name in rule.names)
+    savers = [rule and rule.save for rule in table]
+    ruled = all(savers)
+
+    @wraps(body)
+    def apply(*inputs: Any, backend: Any = None, **parameters: Any) -> Any:
+        # The price of every operation is paid here: a line more is a line for each of thousands of small ones.
+        for a in inputs:
+            if isinstance(a, Tensor):
+                break
+        else:
+            return _computed(body, backends.get(backend or thread.backend), inputs, parameters)
+        arrays, parents, live, constants = [], [], False, False
+        for a in inputs:
+            if isinstance(a, Tensor):
+                if backend is None:
+                    backend = a.backend
+                elif a.backend is not backend:
+                    backend = agreed_backend(a.backend, backend, body.__name__)
+                node = a.node
+                if node is not None:
+                    live = True
+                arrays.append(a.data)
+                parents.append(node)
+            else:
+                constants = True
+                arrays.append(a)
+                parents.append(None)
+        if constants:
+            arrays = _without_wide_scalars(arrays, inputs)
+        y = _computed(body, backend, arrays, parameters)
+        new = Tensor.__new__(Tensor)
+        new.data, new.backend, new.node = y, backend, None
+        if live and thread.recording:
             env = (*arrays, y, backend, *({**defaults, **parameters} if defaults else parameters).values())
             if describes:
                 env += _descriptions(arrays)
             if not ruled:
                 parents = [parent if rule else None for parent, rule in zip(parents, table, strict=True)]
             saved = [parent and save(env) for parent, save in zip(parents, savers, strict=True)]
-            new = Tensor.__new__(Tensor)
-            new.data, new.backend, new.node = y, backend, Node(table, parents, saved, y.shape, backend)
-            return new
+            new.node = Node(table, parents, saved, y.shape, backend)
+        return new
 
-        PRIMITIVES[body.__name__] = apply
-        return apply
+    PRIMITIVES[body.__name__] = apply
+    return apply
 
-    return decorate
+
+def _computed(body: Callable[..., Any], backend: Backend, arrays: Sequence[Any], parameters: dict[str, Any]) -> Any:
+    try:
+        return body(backend, *arrays, **parameters)
+    except ValueError as error:
+        raise ValueError(explained(body.__name__, error, arrays)) from error
 
 
 def _without_wide_scalars(arrays: list[Any], inputs: Any) -> list[Any]:
@@ -153,7 +156,7 @@ def _descriptions(arrays: list[Any]) -> tuple[Any, ...]:
     return (*(np.shape(a) for a in arrays), *(getattr(a, "dtype", None) for a in arrays))
 
 
-def explained(operation: str, error: ValueError, arrays: list[Any]) -> str:
+def explained(operation: str, error: ValueError, arrays: Sequence[Any]) -> str:
     """The array library's message, with the operation and the shapes it was given."""
     shapes = ", ".join(str(np.shape(a)) for a in arrays)
     return f"{operation.strip('_')}: {error}; got shapes {shapes}"

@@ -123,15 +123,15 @@ def drop_into(
     fill: Any = 0.0,
 ) -> np.ndarray:
     """`drop` into an array of float32 or float64 in C order, which may be x itself."""
-    arrays = _is_array(threshold.hi) or _is_array(scale) or _is_array(fill)
-    if arrays or threshold.hi == 1 << 16 or index.noise_shape != index.shape:
+    hi, lo = threshold
+    one_rate = type(hi) is int and hi < 1 << 16 and not _is_array(scale)
+    if not one_rate or _is_array(fill) or index.noise_shape != index.shape:
         full = (len(key), *index.shape) if isinstance(key, tuple) else index.shape
         mask = keep(key, index, threshold)
         if _is_array(fill):
             fill = np.broadcast_to(fill, x.shape).reshape(full)
         return _select_into(out.reshape(full), x.reshape(full), mask, scale, shift, fill).reshape(x.shape)
     x = x if x.flags.c_contiguous else np.ascontiguousarray(x)
-    hi, lo = threshold
     flat, to, addresses = x.reshape(-1), out.reshape(-1), _addresses(key, MASK)
     numbers = float(scale), shift, float(fill)
     if not threads.shared_out(x.size):

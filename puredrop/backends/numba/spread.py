@@ -7,6 +7,7 @@ has A and M. A locked mask over time is (1, time, units, 1), one of channels (1,
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,7 @@ def spread(
     return y
 
 
+@lru_cache(maxsize=1024)
 def layout_of(mask: tuple[int, ...], shape: tuple[int, ...]) -> Layout | None:
     """How a mask of that shape, with as many axes, lies in an array of `shape`; None where four axes do not tell.
 
