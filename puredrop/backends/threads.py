@@ -9,8 +9,10 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor  # imported where it is needed: it takes 10 ms
 
 LEAST = 1 << 20  # elements: below, waking a thread takes longer than the work
 PART = 1 << 18  # elements a part: whole steps of every kernel, and few enough to share evenly
@@ -74,6 +76,8 @@ def _take(left: Iterator[Any], work: Callable[[Any], Any]) -> None:
 def _helpers() -> ThreadPoolExecutor:
     global _pool
     if _pool is None:
+        from concurrent.futures import ThreadPoolExecutor
+
         _pool = ThreadPoolExecutor(_threads - 1, thread_name_prefix="puredrop")
     return _pool
 

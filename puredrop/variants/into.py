@@ -58,5 +58,6 @@ def map_into(asked: Asked, out: Any, x: Any, p: Any, index: Index, *, scale: Any
 
 def _is_apart(asked: Asked, out: Any, x: Any) -> bool:
     """Whether x can be read while `out` is written: no common memory, or element by element the same."""
-    same = out.ctypes.data == x.ctypes.data and out.strides == x.strides
-    return same or not asked.backend_of(x).xp.may_share_memory(out, x)
+    if not asked.backend_of(x).xp.may_share_memory(out, x):
+        return True
+    return out.ctypes.data == x.ctypes.data and out.strides == x.strides
