@@ -8,6 +8,7 @@ from .enumeration import enumerate_masks
 from .given import Given, checked_mask
 from .keras import Keras
 from .mlx import MLX
+from .named import NAMES, as_text, named
 from .onnx import ONNX
 from .source import Request, Rule, Source, answered, current, draw_from, lying_as
 from .stream import Stream, Wanted, contiguous
@@ -18,6 +19,9 @@ from .torch_cpu import TorchCPU
 from .torch_cuda import TorchCUDA
 
 __all__ = [
+    "NAMES",
+    "as_text",
+    "named",
     "Given",
     "Keras",
     "MLX",

@@ -24,8 +24,9 @@ class TorchCompile(TorchGenerator):
     """The masks that functions under `torch.compile` draw on a CPU after `torch.manual_seed(seed)`.
 
     A compiled graph takes from the CPU generator one seed of 64 bits for each of its random operations, all at once and
-    in their order. Element e, in the order of memory, has the first word of Philox4x32-10 with the seed's low 32 bits as key and e
-    as counter; without its sign it is the numerator of a number in single precision, kept where that is above p.
+    in their order. Element e, in the order of memory, has the first word of Philox4x32-10 with the seed's low 32 bits
+    as key and e as counter; without its sign it is the numerator of a number in single precision, kept where that is
+    above p, which is rounded to the dtype of x first.
     With `torch._inductor.config.fallback_random = True` the masks are those of `TorchCPU`.
     Sources: PyTorch 2.13, torch/_inductor/fx_passes/replace_random.py, torch/_decomp/decompositions.py and
     torch/csrc/inductor/cpp_prefix.h.

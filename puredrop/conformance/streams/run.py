@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from ..case import Skipped
-MODULES: tuple = ()
+from . import onnx, tensorflow, torch, torch_cuda
 from .row import Row
+
+MODULES = (torch, torch_cuda, tensorflow, onnx)
 
 
 ROWS: tuple[Row, ...] = tuple(row for module in MODULES for row in module.ROWS)
