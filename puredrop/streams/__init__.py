@@ -5,10 +5,15 @@ keep: masks made elsewhere, the enumeration of all masks, another library's gene
 """
 
 from .enumeration import enumerate_masks
+from .flax import Flax
 from .given import Given, checked_mask
+from .jax import JAX, Equinox
+from .jax_family import Broadcast
+from .jax_key import JAXKey
 from .keras import Keras
 from .mlx import MLX
 from .named import NAMES, as_text, named
+from .nnx import NNX
 from .onnx import ONNX
 from .source import Request, Rule, Source, answered, current, draw_from, lying_as
 from .stream import Stream, Wanted, contiguous
@@ -22,9 +27,15 @@ __all__ = [
     "NAMES",
     "as_text",
     "named",
+    "Broadcast",
+    "Equinox",
+    "Flax",
     "Given",
+    "JAX",
+    "JAXKey",
     "Keras",
     "MLX",
+    "NNX",
     "ONNX",
     "Request",
     "Rule",
