@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"\n{stop or 'interrupted'}", file=sys.stderr)
         return 130
-    except (ImportError, OSError, ValueError, NotImplementedError) as error:
+    except (ImportError, LookupError, OSError, ValueError, NotImplementedError) as error:
         print(f"puredrop {args.command}: {str(error).removeprefix(f'{args.command}: ')}", file=sys.stderr)
         return 2
 

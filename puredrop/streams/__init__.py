@@ -8,8 +8,8 @@ from .enumeration import enumerate_masks
 from .flax import Flax
 from .given import Given, checked_mask
 from .jax import JAX, Equinox
-from .jax_family import Broadcast
 from .jax_key import JAXKey
+from .jax_layers import Broadcast
 from .keras import Keras
 from .mlx import MLX
 from .named import NAMES, as_text, named

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .jax import as_key
-from .jax_family import Broadcast, JAXFamily
 from .jax_key import JAXKey
-from .stream import Wanted
+from .jax_layers import Broadcast, Layered, Layers
 
 
-class Flax(JAXFamily):
+class Flax(Layered):
     """The masks of flax.linen in one `module.apply(variables, x, rngs={"dropout": key})`.
 
     A module's call number c takes fold_in(key, d), with d the first four bytes of the SHA-1 of its path and c, each
@@ -34,8 +32,8 @@ class Flax(JAXFamily):
 
     >>> stream = Flax(JAXKey(0), ["Dropout_0", "Dropout_1"])
     >>> stream.mask((2, 6), p=0.5).astype(int)
-    array([[1, 0, 1, 1, 1, 0],
-           [0, 1, 0, 1, 0, 0]])
+    array([[0, 1, 1, 0, 1, 1],
+           [1, 0, 0, 1, 1, 0]])
     """
 
     library = "flax"
@@ -44,14 +42,8 @@ class Flax(JAXFamily):
     def __init__(self, key: Any, paths: Any = "Dropout_0", *, separator: bool = False, jit: bool = False) -> None:
         self.key = as_key("Flax", key)
         self.separator, self.jit = bool(separator), bool(jit)
-        self._layers = Layers("Flax", "path", paths, checked_path)
+        self.layers = Layers("Flax", "path", paths, checked_path)
         self._calls: Counter[str] = Counter()
-
-    def draws_at(self, wanted: Wanted) -> bool:
-        return 0 < wanted.p < 1  # a call counts even where there are no elements
-
-    def next_layer(self, site: int | None) -> Any:
-        return self._layers.next(site)
 
     def key_of(self, layer: Any) -> JAXKey:
         if isinstance(layer, JAXKey):
@@ -64,7 +56,7 @@ def path_number(path: str, call: int, separator: bool = False) -> int:
     """What Flax folds into a key for the call of a module: four bytes of a SHA-1.
 
     >>> path_number("Dropout_0", 1)
-    3042785377
+    2711844646
     """
     sha1 = hashlib.sha1(usedforsecurity=False)
     number = call.to_bytes((call.bit_length() + 7) // 8, "big")
@@ -80,33 +72,3 @@ def checked_path(path: Any) -> Any:
     if not isinstance(path, (str, JAXKey)):
         raise TypeError(f"Flax: a path is a string such as 'Block_1/Dropout_0', got {path!r}")
     return path
-
-
-class Layers:
-    """Whose turn it is: the layers in a list, in order; by site; or the same one always.
-
-    Raises: LookupError, when asked, where the list is at its end or the site is unknown.
-    """
-
-    def __init__(self, where: str, name: str, given: Any, checked: Any, *, again: bool = False) -> None:
-        self.where, self.name, self.again = where, name, again
-        self._by_site = {site: checked(one) for site, one in given.items()} if isinstance(given, Mapping) else None
-        self._all = [checked(one) for one in given] if isinstance(given, list) else None
-        self._one = checked(given) if self._by_site is None and self._all is None else None
-        self._in_order: Iterator[Any] = iter(self._all or ())
-
-    def next(self, site: int | None) -> Any:
-        if self._by_site is not None:
-            if site not in self._by_site:
-                raise LookupError(
-                    f"{self.where}: no {self.name} was given for site {site}; given are sites {sorted(self._by_site)}"
-                )
-            return self._by_site[site]
-        if self._all is None:
-            return self._one
-        for layer in self._in_order:
-            return layer
-        if not self.again or not self._all:
-            raise LookupError(f"{self.where}: all {len(self._all)} {self.name}s are used up; name one for every call")
-        self._in_order = iter(self._all)
-        return next(self._in_order)

@@ -31,8 +31,8 @@ class JAX(JAXFamily):
     >>> first, second = JAXKey(0).split()
     >>> stream = JAX([first, second])
     >>> stream.mask((2, 6), p=0.5).astype(int)
-    array([[0, 1, 1, 1, 0, 1],
-           [1, 0, 0, 1, 0, 1]])
+    array([[0, 1, 1, 1, 1, 0],
+           [0, 1, 0, 1, 1, 0]])
     """
 
     library = "jax"
@@ -95,8 +95,8 @@ class Equinox(JAX):
     Source: equinox/nn/_dropout.py.
 
     >>> Equinox(JAXKey(0)).mask((2, 6), p=0.5).astype(int)
-    array([[0, 0, 0, 0, 0, 0],
-           [0, 0, 1, 1, 1, 1]])
+    array([[0, 0, 1, 1, 0, 1],
+           [1, 0, 0, 1, 0, 1]])
     """
 
     library = "equinox"

@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from .flax import Flax
+from .jax import JAX, Equinox
 from .native import Native
+from .nnx import NNX
 from .onnx import ONNX
 from .stream import Stream
 from .tensorflow import TensorFlow
@@ -23,6 +26,10 @@ BY_NAME: MappingProxyType[str, Callable[..., Stream]] = MappingProxyType(
         "torch-cpu": TorchCPU,
         "torch-compile": TorchCompile,
         "torch-cuda": TorchCUDA,
+        "jax": JAX,
+        "flax": Flax,
+        "nnx": NNX,
+        "equinox": Equinox,
         "tensorflow": TensorFlow,
         "onnx": ONNX,
     }

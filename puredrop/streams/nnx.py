@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from .flax import Layers
 from .jax import as_key
-from .jax_family import Broadcast, JAXFamily
 from .jax_key import JAXKey
+from .jax_layers import Broadcast, Layered, Layers
 from .numbers import whole_number
-from .stream import Wanted
 
 
-class NNX(JAXFamily):
+class NNX(Layered):
     """The masks of flax.nnx, over all calls of a model.
 
     A layer made with `rngs=rngs` forks at its construction: its own key is fold_in(key, n), with n how many keys the
@@ -32,8 +30,8 @@ class NNX(JAXFamily):
 
     >>> stream = NNX(0)
     >>> stream.mask((2, 6), p=0.5).astype(int)
-    array([[1, 0, 1, 1, 1, 0],
-           [0, 1, 0, 1, 0, 0]])
+    array([[1, 0, 1, 0, 1, 1],
+           [1, 0, 1, 1, 0, 0]])
     """
 
     library = "nnx"
@@ -41,14 +39,8 @@ class NNX(JAXFamily):
 
     def __init__(self, key: Any, forks: Any = 0, *, jit: bool = False) -> None:
         self.key, self.jit = as_key("NNX", key), bool(jit)
-        self._layers = Layers("NNX", "fork", forks, checked_fork, again=True)
+        self.layers = Layers("NNX", "fork", forks, checked_fork, again=True)
         self._calls: Counter[int | None] = Counter()
-
-    def draws_at(self, wanted: Wanted) -> bool:
-        return 0 < wanted.p < 1  # a call counts even where there are no elements
-
-    def next_layer(self, site: int | None) -> Any:
-        return self._layers.next(site)
 
     def key_of(self, layer: Any) -> JAXKey:
         call = self._calls[layer]
