@@ -59,26 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--json", action="store_true", help="print JSON in place of the table")
     verify.set_defaults(run=_verify)
 
-    masks = commands.add_parser("masks", help="print or save the masks that a library draws from a seed, without it")
-    masks.add_argument(
-        "--like",
-        choices=streams.NAMES,
-        default="puredrop",
-        metavar="LIBRARY",
-        help=f"one of {', '.join(streams.NAMES)}",
-    )
-    masks.add_argument("--seed", type=int, default=0)
-    masks.add_argument("--shape", type=_shape, required=True, metavar="4x8", help="of the array that is dropped from")
-    masks.add_argument("--p", type=float, default=0.5, help="the probability of dropping (default: 0.5)")
-    masks.add_argument("--operation", default="dropout", help="dropout, dropout2d, alpha_dropout, ...")
-    masks.add_argument("--dtype", default="float32", help="of the array (default: float32)")
-    masks.add_argument("--count", type=int, metavar="N", help="the first N masks, one after the other")
-    masks.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="an option of the stream, such as sm_count=132"
-    )
-    masks.add_argument("--save", metavar="FILE", help="write a .npy file in place of the screen")
-    masks.add_argument("--json", action="store_true", help="print JSON")
-    masks.set_defaults(run=_masks)
+    _add_masks(commands)
 
     bench = commands.add_parser("bench", help="time dropout beside PyTorch, NumPy's generator and a plain copy")
     bench.add_argument(
@@ -99,6 +80,29 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("backends", help="the backends that are installed")
     listing.set_defaults(run=_backends)
     return parser
+
+
+def _add_masks(commands: Any) -> None:
+    masks = commands.add_parser("masks", help="print or save the masks that a library draws from a seed, without it")
+    masks.add_argument(
+        "--like",
+        choices=streams.NAMES,
+        default="puredrop",
+        metavar="LIBRARY",
+        help=f"one of {', '.join(streams.NAMES)}",
+    )
+    masks.add_argument("--seed", type=int, default=0)
+    masks.add_argument("--shape", type=_shape, required=True, metavar="4x8", help="of the array that is dropped from")
+    masks.add_argument("--p", type=float, default=0.5, help="the probability of dropping (default: 0.5)")
+    masks.add_argument("--operation", default="dropout", help="dropout, dropout2d, alpha_dropout, ...")
+    masks.add_argument("--dtype", default="float32", help="of the array (default: float32)")
+    masks.add_argument("--count", type=int, metavar="N", help="the first N masks, one after the other")
+    masks.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="an option of the stream, such as sm_count=132"
+    )
+    masks.add_argument("--save", metavar="FILE", help="write a .npy file in place of the screen")
+    masks.add_argument("--json", action="store_true", help="print JSON")
+    masks.set_defaults(run=_masks)
 
 
 def _demo(args: argparse.Namespace) -> int:

@@ -474,7 +474,7 @@ def philox4x32(key: tuple[int, int], counter: tuple[np.ndarray, ...]) -> np.ndar
     return out
 
 
-FUSED = MappingProxyType(
+FUSED: MappingProxyType[str, Any] = MappingProxyType(
     {
         "add_rows": add_rows,
         "mersenne_below": mersenne_below,

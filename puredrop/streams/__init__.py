@@ -18,7 +18,6 @@ from .onnx import ONNX
 from .source import Request, Rule, Source, answered, current, draw_from, lying_as
 from .stream import Stream, Wanted, contiguous
 from .tensorflow import TensorFlow
-from .tinygrad import Tinygrad
 from .torch_compile import TorchCompile
 from .torch_cpu import TorchCPU
 from .torch_cuda import TorchCUDA
@@ -42,7 +41,6 @@ __all__ = [
     "Source",
     "Stream",
     "TensorFlow",
-    "Tinygrad",
     "TorchCompile",
     "TorchCPU",
     "TorchCUDA",

@@ -29,7 +29,7 @@ class Mersenne:
     @classmethod
     def seeded(cls, seed: int) -> Mersenne:
         """From the low 32 bits of the seed."""
-        words = np.random.RandomState(seed & 0xFFFFFFFF).get_state(legacy=False)["state"]["key"]  # type: ignore[index]
+        words: Any = np.random.RandomState(seed & 0xFFFFFFFF).get_state(legacy=False)["state"]["key"]
         return cls(words.astype(np.uint32), SIZE)
 
     def draw(self, count: int) -> np.ndarray:
@@ -49,8 +49,8 @@ class Mersenne:
         return below
 
     def _whole(self, stop: int, count: int, dtype: Any) -> np.ndarray:
-        source = np.random.RandomState(0)
+        source: Any = np.random.RandomState(0)
         source.set_state(("MT19937", self.words, self.position))
         drawn = source.randint(0, stop, count, dtype)
-        _, self.words, self.position = source.get_state()[:3]  # type: ignore[assignment]
+        _, self.words, self.position = source.get_state()[:3]
         return drawn

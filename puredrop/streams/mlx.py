@@ -75,7 +75,7 @@ def encrypted(key: Key, n: int) -> np.ndarray:
 def threshold(q: float) -> int:
     """What a word must be below, to be kept with probability q.
 
-    >>> threshold(0.5) == 2**31 + 128                     # the constant is the float32 that follows 2^32
+    >>> threshold(0.5) == 2**31 + 129       # 4294967808 follows 2^32 in float32; 2^31 + 128 is rounded to 2^31
     True
     """
     limit = np.float32(q) * np.float32(4294967808.0)

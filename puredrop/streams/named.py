@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from inspect import signature
 from types import MappingProxyType
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 
 from .flax import Flax
 from .jax import JAX, Equinox
+from .keras import Keras
+from .mlx import MLX
 from .native import Native
 from .nnx import NNX
 from .onnx import ONNX
@@ -31,7 +34,9 @@ BY_NAME: MappingProxyType[str, Callable[..., Stream]] = MappingProxyType(
         "nnx": NNX,
         "equinox": Equinox,
         "tensorflow": TensorFlow,
+        **{f"keras-{backend}": partial(Keras, backend=backend) for backend in ("numpy", "jax", "torch", "tensorflow")},
         "onnx": ONNX,
+        "mlx": MLX,
     }
 )
 NAMES = tuple(BY_NAME)

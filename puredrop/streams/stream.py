@@ -124,7 +124,7 @@ SHARED_AXES = (
     "batchwise_dropout",
     "token_dropout",
 )
-PER_CHANNEL = ("dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout")
+PER_CHANNEL = ("spatial_dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout")
 WITHOUT_A_BATCH = {"dropout1d": 2, "dropout3d": 4}  # axes of (C, L) and (C, D, H, W)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 
-def first_false(holds: Callable[[int], bool], stop: int) -> int:
+def first_false(holds: Callable[[int], Any], stop: int) -> int:
     """The smallest n in 0 .. stop for which `holds(n)` is false, where it is true below some n and false from there.
 
     >>> first_false(lambda n: n * 0.1 < 0.3, 100)

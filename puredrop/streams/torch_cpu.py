@@ -53,6 +53,7 @@ class TorchCPU(TorchGenerator):
         "dropout1d",
         "dropout2d",
         "dropout3d",
+        "spatial_dropout",
         "alpha_dropout",
         "feature_alpha_dropout",
         "native_dropout",

@@ -52,6 +52,7 @@ class TorchCUDA(Stream):
         "dropout1d",
         "dropout2d",
         "dropout3d",
+        "spatial_dropout",
         "alpha_dropout",
         "feature_alpha_dropout",
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from math import prod
 from typing import Any
 
 import numpy as np
+
+from .row import Counts
 
 
 def cases(library: str, operation: str) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
@@ -20,3 +22,9 @@ def cases(library: str, operation: str) -> Iterator[tuple[dict[str, Any], np.nda
             if case["op"] == operation and case["kind"] == "mask":
                 bits = np.unpackbits(arrays[str(case["i"])])[: prod(case["shape"])]
                 yield case, bits.reshape(case["shape"]).astype(bool)
+
+
+def compared(library: str, operation: str, mask: Callable[[dict[str, Any]], Any]) -> Counts:
+    """Our masks of all cases of an operation, drawn by `mask(case)`, beside the library's."""
+    pairs = ((mask(case), keep) for case, keep in cases(library, operation))
+    return sum((Counts(keep.size, int((ours != keep).sum())) for ours, keep in pairs), Counts(0, 0))

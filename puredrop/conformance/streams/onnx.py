@@ -23,8 +23,8 @@ def node(seed: int) -> Any:
     make = onnx.helper
     dropped = make.make_node("Dropout", ["x", "ratio", "training"], ["y", "mask"], seed=seed)
     kinds = onnx.TensorProto
-    inputs = [("x", kinds.FLOAT, None), ("ratio", kinds.FLOAT, []), ("training", kinds.BOOL, [])]
-    outputs = [("y", kinds.FLOAT, None), ("mask", kinds.BOOL, None)]
+    inputs: list[Any] = [("x", kinds.FLOAT, None), ("ratio", kinds.FLOAT, []), ("training", kinds.BOOL, [])]
+    outputs: list[Any] = [("y", kinds.FLOAT, None), ("mask", kinds.BOOL, None)]
     graph = make.make_graph(
         [dropped],
         "dropout",
