@@ -15,13 +15,21 @@ from .row import Counts
 
 def cases(library: str, operation: str) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """The cases of an operation: what was asked, and the mask that the library drew."""
+    for case, stored in _stored(library, operation, "mask"):
+        yield case, np.unpackbits(stored)[: prod(case["shape"])].reshape(case["shape"]).astype(bool)
+
+
+def values(library: str, operation: str) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """The cases of an operation that gives numbers."""
+    return _stored(library, operation, "value")
+
+
+def _stored(library: str, operation: str, kind: str) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     with (files("puredrop.conformance") / "golden" / "streams" / f"{library}.npz").open("rb") as file:
         arrays = np.load(file)
-        described = json.loads(bytes(arrays["meta"]))["cases"]
-        for case in described:
-            if case["op"] == operation and case["kind"] == "mask":
-                bits = np.unpackbits(arrays[str(case["i"])])[: prod(case["shape"])]
-                yield case, bits.reshape(case["shape"]).astype(bool)
+        for case in json.loads(bytes(arrays["meta"]))["cases"]:
+            if case["op"] == operation and case["kind"] == kind:
+                yield case, arrays[str(case["i"])]
 
 
 def compared(library: str, operation: str, mask: Callable[[dict[str, Any]], Any]) -> Counts:

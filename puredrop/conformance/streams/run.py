@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from ..case import Skipped
-from . import keras, mlx, onnx, tensorflow, torch, torch_cuda
+from . import flax, jax, keras, mlx, onnx, tensorflow, torch, torch_cuda
 from .row import Row
 
-MODULES = (torch, torch_cuda, tensorflow, keras, onnx, mlx)
+MODULES = (torch, torch_cuda, jax, flax, tensorflow, keras, onnx, mlx)
 
 
 ROWS: tuple[Row, ...] = tuple(row for module in MODULES for row in module.ROWS)
