@@ -132,24 +132,28 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     from . import conformance
-    from .conformance import layers
 
-    if args.streams:
-        return _verify_streams(args)
-    run, text = (layers.verify_layers, layers.as_text) if args.layers else (conformance.verify, conformance.as_text)
-    rows = run(args.names or None, on=args.backend, progress=_progress())
+    rows, text = (_compared_streams if args.streams else _checked)(args)
     print(json.dumps(conformance.as_json(rows), indent=1) if args.json else text(rows))
     return int(any(row.status == "failed" for row in rows))
 
 
-def _verify_streams(args: argparse.Namespace) -> int:
+def _checked(args: argparse.Namespace) -> tuple[list[Any], Callable[[Any], str]]:
+    """The rows of variants or layers, and what prints them."""
+    from . import conformance
+    from .conformance import layers
+
+    run, text = (layers.verify_layers, layers.as_text) if args.layers else (conformance.verify, conformance.as_text)
+    return run(args.names or None, on=args.backend, progress=_progress()), text
+
+
+def _compared_streams(args: argparse.Namespace) -> tuple[list[Any], Callable[[Any], str]]:
+    """The rows of the streams, and what prints them."""
     from .conformance import streams as comparison
 
     if args.layers or args.backend:
         raise ValueError("--streams compares masks with other libraries; leave --layers and --backend out")
-    outcomes = comparison.verify_streams(args.names or None, progress=_progress())
-    print(json.dumps(comparison.as_json(outcomes), indent=1) if args.json else comparison.as_text(outcomes))
-    return int(any(one.status == "failed" for one in outcomes))
+    return comparison.verify_streams(args.names or None, progress=_progress()), comparison.as_text
 
 
 def _masks(args: argparse.Namespace) -> int:

@@ -26,12 +26,17 @@ def rounded(value: float, dtype: str) -> float:
 
 def whole_number(where: str, name: str, value: Any, low: int, high: int) -> int:
     """The whole number, which must lie in [low, high). Raises TypeError or ValueError."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
         raise TypeError(f"{where}: {name} must be a whole number, got {value!r}")
     number = operator.index(value)
     if not low <= number < high:
         raise ValueError(f"{where}: {name} must lie in [{_power(low)}, {_power(high)}), got {number}")
     return number
+
+
+def torch_seed(where: str, seed: Any) -> int:
+    """The seed as PyTorch's generators keep it, modulo 2^64. Raises TypeError or ValueError for another."""
+    return whole_number(where, "seed", seed, -(2**63), 2**64) % 2**64
 
 
 def _power(bound: int) -> str:

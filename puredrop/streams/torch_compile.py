@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..random.philox import philox4x32
 from . import torch_values
 from .memory_order import in_memory_order
+from .numbers import rounded
+from .philox import blocks_from
 from .source import Rule
 from .stream import Wanted
 from .thresholds import first_false
@@ -61,21 +62,11 @@ class TorchCompile(TorchGenerator):
 
 
 def numerators(key: int, count: int) -> np.ndarray:
-    """The numerators of the elements 0, 1, ... (count,) uint64"""
-    words = philox4x32((np.arange(count, dtype=np.uint64), 0, 0, 0), (key, 0))[0]
-    return words & np.uint64(NUMBERS - 1)
+    """The numerators of the elements 0, 1, ... (count,) uint32"""
+    return blocks_from((key, 0), 0, count)[:, 0] & np.uint32(NUMBERS - 1)
 
 
 def _threshold(p: float, dtype: str) -> int:
     """The smallest numerator that is kept; p is rounded to the dtype, and single precision then."""
-    rate = _rounded(np.float32(p), dtype)
+    rate = np.float32(rounded(float(np.float32(p)), dtype))
     return first_false(lambda m: np.float32(m) * STEP <= rate, NUMBERS)
-
-
-def _rounded(p: np.float32, dtype: str) -> np.float32:
-    if dtype == "float16":
-        return np.float32(np.float16(p))
-    if dtype != "bfloat16":
-        return p
-    bits = int(p.view(np.uint32))
-    return np.uint32((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)  # to nearest, ties to even

@@ -12,7 +12,7 @@ from . import torch_mkl, torch_values
 from .memory_order import in_memory_order
 from .mersenne import BITS
 from .source import Rule
-from .stream import Wanted, contiguous, noise_shape
+from .stream import PER_CHANNEL, Wanted, contiguous, noise_shape
 from .thresholds import dyadic
 from .torch_generator import TorchGenerator
 
@@ -48,17 +48,7 @@ class TorchCPU(TorchGenerator):
 
     library = "torch"
     verified = "torch 2.13.0 on x86-64 Linux"
-    operations = (
-        "dropout",
-        "dropout1d",
-        "dropout2d",
-        "dropout3d",
-        "spatial_dropout",
-        "alpha_dropout",
-        "feature_alpha_dropout",
-        "native_dropout",
-        "scaled_dot_product_attention",
-    )
+    operations = ("dropout", "alpha_dropout", *PER_CHANNEL, "native_dropout", "scaled_dot_product_attention")
     dtypes = ("float32", "float64", "float16", "bfloat16")
 
     def __init__(self, seed: int, *, path: Path = "mt19937") -> None:

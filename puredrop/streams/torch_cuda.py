@@ -10,9 +10,9 @@ import numpy as np
 from . import torch_values
 from .cuda_words import BLOCK, below, calls_over, fused_numerators, plain_numerators, threads_over
 from .memory_order import in_memory_order, is_dense
-from .numbers import whole_number
+from .numbers import torch_seed, whole_number
 from .source import Rule
-from .stream import Stream, Wanted
+from .stream import PER_CHANNEL, Stream, Wanted, contiguous
 
 BYTES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
 THREADS_PER_SM = (1024, 1536, 2048)  # of all compute capabilities so far
@@ -46,16 +46,7 @@ class TorchCUDA(Stream):
 
     library = "torch.cuda"
     verified = "derived from PyTorch 2.13, not verified on a GPU"
-    operations = (
-        "dropout",
-        "dropout_",
-        "dropout1d",
-        "dropout2d",
-        "dropout3d",
-        "spatial_dropout",
-        "alpha_dropout",
-        "feature_alpha_dropout",
-    )
+    operations = ("dropout", "dropout_", "alpha_dropout", *PER_CHANNEL)
     dtypes = tuple(BYTES)
 
     def __init__(
@@ -69,7 +60,7 @@ class TorchCUDA(Stream):
         grid_by_unroll: bool = False,
         alignment: int = 512,
     ) -> None:
-        self.seed = whole_number("TorchCUDA", "seed", seed, -(2**63), 2**64) % 2**64
+        self.seed = torch_seed("TorchCUDA", seed)
         self.offset = whole_number("TorchCUDA", "offset", offset, 0, 2**64)
         if offset % 4:
             raise ValueError(f"TorchCUDA: PyTorch's offsets are multiples of 4, got {offset}")
@@ -99,7 +90,7 @@ class TorchCUDA(Stream):
             self.refuse("2^31 elements and more", "less than 2^31 elements")
         if wanted.operation == "dropout":
             return self._fused(n, wanted)
-        strides = wanted.strides if wanted.shape == wanted.data else _in_c_order(wanted.shape)
+        strides = wanted.strides if wanted.shape == wanted.data else contiguous(wanted.shape)
         return in_memory_order(self._bernoulli(n, 1.0 - wanted.p, wanted.dtype), wanted.shape, strides)
 
     def bernoulli_(self, n: int, q: float, dtype: str = "float32") -> np.ndarray:
@@ -158,7 +149,3 @@ def _fused_values(p: float) -> Rule:
             return (x.astype(wide) * keep * factor).astype(x.dtype)
 
     return rule
-
-
-def _in_c_order(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))

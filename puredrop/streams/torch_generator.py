@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from .mersenne import Mersenne
+from .numbers import torch_seed
 from .stream import Stream
 from .torch_state import State, packed, unpacked
 
@@ -15,7 +16,7 @@ class TorchGenerator(Stream):
     """Base of the streams that draw from it."""
 
     def __init__(self, seed: int) -> None:
-        number = _checked_seed(type(self).__name__, seed)
+        number = torch_seed(type(self).__name__, seed)
         self._at = State(number, Mersenne.seeded(number))
 
     @classmethod
@@ -37,13 +38,3 @@ class TorchGenerator(Stream):
         """The words, of which some are about to be drawn."""
         self._at = self._at._replace(fresh=False)
         return self._at.words
-
-
-def _checked_seed(name: str, seed: Any) -> int:
-    """The seed as PyTorch keeps it, modulo 2^64. Raises TypeError, ValueError."""
-    if isinstance(seed, (bool, np.bool_)) or not hasattr(seed, "__index__"):
-        raise TypeError(f"{name}: the seed must be a whole number, as for torch.manual_seed, got {seed!r}")
-    number = seed.__index__()
-    if not -(1 << 63) <= number < 1 << 64:
-        raise ValueError(f"{name}: the seed must lie in -2^63 .. 2^64 - 1, as for torch.manual_seed, got {number}")
-    return number % (1 << 64)

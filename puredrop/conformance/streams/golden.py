@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .row import Counts
+from .row import Counts, total
 
 
 def cases(library: str, operation: str) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
@@ -35,4 +35,4 @@ def _stored(library: str, operation: str, kind: str) -> Iterator[tuple[dict[str,
 def compared(library: str, operation: str, mask: Callable[[dict[str, Any]], Any]) -> Counts:
     """Our masks of all cases of an operation, drawn by `mask(case)`, beside the library's."""
     pairs = ((mask(case), keep) for case, keep in cases(library, operation))
-    return sum((Counts(keep.size, int((ours != keep).sum())) for ours, keep in pairs), Counts(0, 0))
+    return total(Counts(keep.size, int((ours != keep).sum())) for ours, keep in pairs)

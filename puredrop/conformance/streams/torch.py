@@ -11,7 +11,7 @@ import numpy as np
 
 from ... import variants
 from ...streams import TorchCPU, draw_from
-from .row import Counts, Row, installed
+from .row import Counts, Row, installed, total
 
 RATES = (0.0, 1e-8, 0.1, 0.5, 0.9, 0.999999, 1.0)
 SEEDS = (0, 1, -3, 2**32 + 7, 2**64 - 1)
@@ -37,11 +37,6 @@ def compared(ours: Any, theirs: Any) -> Counts:
 def same_state(stream: Any) -> Counts:
     """Whether the generators stand at the same place, as one element."""
     return Counts(1, int(compared(stream.state(), installed("torch").get_rng_state().numpy()).mismatches > 0))
-
-
-def total(counts: Iterator[Counts]) -> Counts:
-    """The sum."""
-    return sum(counts, Counts(0, 0))
 
 
 def inputs(shape: tuple[int, ...], dtype: str) -> np.ndarray:
@@ -131,7 +126,7 @@ def generator() -> Counts:
 
 
 def bfloat16() -> Counts:
-    """Masks, and rand, in bfloat16; torch alone has the type, so its bits are compared in float32."""
+    """Masks for bfloat16, a type that NumPy lacks: no values."""
     torch = installed("torch")
     counts = Counts(0, 0)
     for seed, p in product(SEEDS, RATES):

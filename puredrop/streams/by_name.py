@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from inspect import signature
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from .flax import Flax
-from .jax import JAX, Equinox
-from .keras import Keras
-from .mlx import MLX
-from .native import Native
-from .nnx import NNX
-from .onnx import ONNX
 from .stream import Stream
-from .tensorflow import TensorFlow
-from .torch_compile import TorchCompile
-from .torch_cpu import TorchCPU
-from .torch_cuda import TorchCUDA
 
-BY_NAME: MappingProxyType[str, Callable[..., Stream]] = MappingProxyType(
+BY_NAME: MappingProxyType[str, tuple[str, dict[str, Any]]] = MappingProxyType(  # the class, and options that are set
     {
-        "puredrop": Native,
-        "torch-cpu": TorchCPU,
-        "torch-compile": TorchCompile,
-        "torch-cuda": TorchCUDA,
-        "jax": JAX,
-        "flax": Flax,
-        "nnx": NNX,
-        "equinox": Equinox,
-        "tensorflow": TensorFlow,
-        **{f"keras-{backend}": partial(Keras, backend=backend) for backend in ("numpy", "jax", "torch", "tensorflow")},
-        "onnx": ONNX,
-        "mlx": MLX,
+        "puredrop": ("Native", {}),
+        "torch-cpu": ("TorchCPU", {}),
+        "torch-compile": ("TorchCompile", {}),
+        "torch-cuda": ("TorchCUDA", {}),
+        "jax": ("JAX", {}),
+        "flax": ("Flax", {}),
+        "nnx": ("NNX", {}),
+        "equinox": ("Equinox", {}),
+        "tensorflow": ("TensorFlow", {}),
+        **{f"keras-{name}": ("Keras", {"backend": name}) for name in ("numpy", "jax", "torch", "tensorflow")},
+        "onnx": ("ONNX", {}),
+        "mlx": ("MLX", {}),
     }
 )
 NAMES = tuple(BY_NAME)
@@ -50,11 +39,13 @@ def named(name: str, seed: int, **options: Any) -> Stream:
     """
     if name not in BY_NAME:
         raise ValueError(f"unknown stream {name!r}; known are {', '.join(NAMES)}")
-    known = list(signature(BY_NAME[name]).parameters)[1:]
+    kind, fixed = BY_NAME[name]
+    make = partial(getattr(import_module(__package__), kind), **fixed)
+    known = list(signature(make).parameters)[1:]
     for option in options:
         if option not in known:
             raise ValueError(f"{name} has no option {option!r}; it has {', '.join(known) or 'none'}")
-    return BY_NAME[name](seed, **options)
+    return make(seed, **options)
 
 
 def as_text(keep: np.ndarray) -> str:
