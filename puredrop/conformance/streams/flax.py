@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import product
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from ...streams import NNX, Broadcast, Equinox, Flax, JAXKey, draw_from
 from ...variants import dropout
-from .golden import compared
+from .golden import compared, values
 from .jax import RATES, mode
 from .row import Counts, Row, installed
 from .torch import compared as same
@@ -67,11 +68,36 @@ def linen(
         return total(same(dropout(x, p), y) for y in theirs)
 
 
-def linen_dropout(jit: bool, separator: bool) -> Counts:
-    if not (jit or separator):
-        rates = total(linen(s, "float32", p, seed) for s, p, seed in product(SHAPES, RATES, SEEDS))
-        return rates + total(linen((7, 9), d, p, 1) for d, p in product(DTYPES[1:], (1e-8, 0.1, 0.5, 0.9)))
-    return total(linen(s, d, 0.3, 1, jit, separator) for s, d in product(SHAPES, DTYPES))
+def linen_dropout() -> Counts:
+    """Rates and seeds; then shapes; then the 64-bit mode."""
+    rates = total(linen((7, 9), "float32", p, seed) for p, seed in product(RATES, SEEDS))
+    return rates + total(linen(s, "float32", 0.3, 1) for s in SHAPES) + linen((7, 9), "float64", 0.3, 1)
+
+
+def linen_values(jit: bool) -> Counts:
+    """One mask in all dtypes and at all rates: how values are rounded."""
+    nn, jax, counts = installed("flax.linen"), installed("jax"), Counts(0, 0)
+
+    def all_rates(x: Any, key: Any) -> list[Any]:
+        return [nn.Dropout(p, deterministic=False).apply({}, x, rng=key) for p in RATES]
+
+    for shape, dtype in product(((1,), (31, 33)), DTYPES):
+        x, x64 = inputs(shape, dtype), dtype == "float64"
+        with mode(x64):
+            apply = jax.jit(all_rates) if jit else all_rates
+            theirs = [np.asarray(y) for y in apply(jax.numpy.asarray(x), jax.random.key(6))]
+        with draw_from(Flax(0, JAXKey(6, x64=x64), jit=jit)):
+            counts += total(same(dropout(x, p), y) for y, p in zip(theirs, RATES, strict=True))
+    return counts
+
+
+def bfloat16() -> Counts:
+    """Masks for a dtype that NumPy does not have: those of its values that are not zero."""
+    nn, jax = installed("flax.linen"), installed("jax")
+    layer, x = nn.Dropout(0.3, deterministic=False), jax.numpy.ones((7, 9), "bfloat16")
+    theirs = [np.asarray(layer.apply({}, x, rngs={"dropout": jax.random.key(seed)}) != 0) for seed in SEEDS]
+    ours = [Flax(seed, "").mask((7, 9), 0.3, dtype="bfloat16") for seed in SEEDS]
+    return total(same(mine, yours) for mine, yours in zip(ours, theirs, strict=True))
 
 
 def linen_attention(broadcast: bool) -> Counts:
@@ -135,7 +161,7 @@ def dropped_weights(stream: Any, before: np.ndarray, after: np.ndarray) -> Count
     return same(stream.arithmetic(ATTENTION, 0.4)(np, before, keep, 1.0, None, 0.0), after)
 
 
-def large() -> Counts:
+def linen_large() -> Counts:
     """A million elements: a layer called seven times."""
     jax, nn, x = installed("jax"), installed("flax.linen"), np.ones((1000, 150), np.float32)
 
@@ -148,6 +174,22 @@ def large() -> Counts:
     theirs = Repeated().apply({}, x, rngs={"dropout": jax.random.key(2)})
     with draw_from(Flax(2)):
         return total(same(dropout(x, 0.1), np.asarray(y)) for y in theirs)
+
+
+def nnx_large() -> Counts:
+    nnx, x = installed("flax.nnx"), np.ones((1000, 150), np.float32)
+    layer = nnx.Dropout(0.1, rngs=nnx.Rngs(2))
+    theirs = [np.asarray(layer(installed("jax").numpy.asarray(x))) for _ in range(7)]
+    with draw_from(NNX(2)):
+        return total(same(dropout(x, 0.1), y) for y in theirs)
+
+
+def equinox_large() -> Counts:
+    jax, x = installed("jax"), np.ones((1000, 150), np.float32)
+    layer, keys = installed("equinox").nn.Dropout(0.1), jax.random.split(jax.random.key(2), 7)
+    theirs = [np.asarray(layer(jax.numpy.asarray(x), key=key)) for key in keys]
+    with draw_from(Equinox(list(JAXKey(2).split(7)))):
+        return total(same(dropout(x, 0.1), y) for y in theirs)
 
 
 def nnx_dropout() -> Counts:
@@ -183,29 +225,57 @@ def equinox_dropout() -> Counts:
         return counts + same(dropout(x, 0.3), np.asarray(theirs))
 
 
-def golden_linen(case: dict[str, Any]) -> np.ndarray:
-    layer = Broadcast("/".join(case["path"]), tuple(case["broadcast_dims"]))
-    return Flax(case["seed"], layer).mask(case["shape"], case["rate"])
+def golden(stream: Callable[[dict[str, Any]], Any], case: dict[str, Any]) -> np.ndarray:
+    """As many masks of a stream as the case has."""
+    made, (calls, *shape) = stream(case), case["shape"]
+    return np.array([made.mask(shape, case["rate"]) for _ in range(calls)])
 
 
-def golden_nnx(case: dict[str, Any]) -> np.ndarray:
-    stream = NNX(case["seed"], case["layer"])
-    for _ in range(case["call"] + 1):
-        keep = stream.mask(case["shape"], case["rate"])
-    return keep
+def golden_linen(case: dict[str, Any]) -> Flax:
+    return Flax(case["seed"], Broadcast(case["path"], case["broadcast_dims"]))
+
+
+def golden_nnx(case: dict[str, Any]) -> NNX:
+    return NNX(case["seed"], [Broadcast(layer, case["broadcast_dims"]) for layer in range(2)])
+
+
+def golden_equinox(case: dict[str, Any]) -> Equinox:
+    return Equinox(list(JAXKey(case["seed"]).split(case["shape"][0])))
+
+
+def golden_values() -> Counts:
+    """Values as they were rounded, at several rates, eagerly and under jit."""
+    counts = Counts(0, 0)
+    for case, value in values("jax", "values"):
+        x = inputs(tuple(case["input"]), case["dtype"])
+        with draw_from(Flax(0, JAXKey(6, x64=case["x64"]), jit=case["jit"])):
+            counts += same(np.array([dropout(x, p) for p in case["rates"]]), value)
+    return counts
 
 
 ROWS = (
-    Row("flax", "linen.Dropout", "live", partial(linen_dropout, jit=False, separator=False)),
-    Row("flax", "linen.Dropout, jit", "live", partial(linen_dropout, jit=True, separator=False)),
-    Row("flax", "linen.Dropout, flax_fix_rng_separator", "live", partial(linen_dropout, jit=False, separator=True)),
-    Row("flax", "linen.Dropout, a million", "live", large),
+    Row("flax", "linen.Dropout", "live", linen_dropout),
+    Row("flax", "linen.Dropout, jit", "live", partial(linen, (7, 9), "float32", 0.3, 1, jit=True)),
+    Row(
+        "flax",
+        "linen.Dropout, flax_fix_rng_separator",
+        "live",
+        partial(linen, (7, 9), "float32", 0.3, 1, separator=True),
+    ),
+    Row("flax", "linen.Dropout, values", "live", partial(linen_values, False)),
+    Row("flax", "linen.Dropout, values, jit", "live", partial(linen_values, True)),
+    Row("flax", "linen.Dropout, bfloat16", "live", bfloat16),
+    Row("flax", "linen.Dropout, a million", "live", linen_large),
     Row("flax", "linen.MultiHeadDotProductAttention", "live", partial(linen_attention, False)),
     Row("flax", "linen.MultiHeadDotProductAttention, broadcast", "live", partial(linen_attention, True)),
     Row("flax", "nnx.Dropout", "live", nnx_dropout),
+    Row("flax", "nnx.Dropout, a million", "live", nnx_large),
     Row("flax", "nnx.MultiHeadAttention", "live", partial(nnx_attention, False)),
     Row("flax", "nnx.MultiHeadAttention, broadcast", "live", partial(nnx_attention, True)),
-    Row("flax", "linen.Dropout", "golden", partial(compared, "jax", "flax.linen", golden_linen)),
-    Row("flax", "nnx.Dropout", "golden", partial(compared, "jax", "flax.nnx", golden_nnx)),
+    Row("flax", "linen.Dropout", "golden", partial(compared, "jax", "linen.Dropout", partial(golden, golden_linen))),
+    Row("flax", "nnx.Dropout", "golden", partial(compared, "jax", "nnx.Dropout", partial(golden, golden_nnx))),
+    Row("flax", "linen.Dropout, values", "golden", golden_values),
     Row("equinox", "nn.Dropout", "live", equinox_dropout),
+    Row("equinox", "nn.Dropout, a million", "live", equinox_large),
+    Row("equinox", "nn.Dropout", "golden", partial(compared, "jax", "nn.Dropout", partial(golden, golden_equinox))),
 )

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from ...streams import JAX, JAXKey, draw_from
-from ...streams.jax_words import PARTITIONABLE
 from ...variants import dropout
 from .golden import compared, values
 from .row import Counts, Row, installed
@@ -21,12 +20,15 @@ from .torch import total
 RATES = (0.0, 1e-8, 0.1, 0.5, 0.9, 0.999999, 1.0)
 SEEDS = (0, -1, 2**31, 2**32 + 5, -(2**40))
 LARGE = 1_000_003
-# impl, partitionable, x64; the second flag is for Threefry, and for what divides its keys by it
-MODES = tuple(
-    (impl, partitionable, x64)
-    for impl, partitionable, x64 in product(PARTITIONABLE, (True, False), (False, True))
-    if partitionable or impl in ("threefry2x32", "rbg")
+BITS, FLOATS = ("uint8", "uint16", "uint32", "uint64"), ("float16", "float32", "float64")
+# impl, partitionable, x64. The second flag is for Threefry, and for what divides its keys by it; JAX compiles anew in
+# each of these, so the less common ones are met in one mode each.
+MODES = (
+    *(("threefry2x32", partitionable, x64) for partitionable, x64 in product((True, False), repeat=2)),
+    *(("rbg", partitionable, x64) for partitionable, x64 in ((True, False), (True, True), (False, True))),
+    *((impl, True, True) for impl in ("threefry4x32", "philox2x32", "philox4x32", "unsafe_rbg")),
 )
+FEW_MODES = tuple(mode for mode in MODES if mode[0] in ("threefry2x32", "rbg") and mode[2])
 
 
 @contextmanager
@@ -47,47 +49,67 @@ def words(*keys: JAXKey) -> np.ndarray:
     return np.array([key.words for key in keys], np.uint32)
 
 
-def in_every_mode(compare: Callable[[Any, JAXKey], Counts], seeds: Iterable[int] = (2**32 + 5,)) -> Counts:
-    """Every implementation, with both flags on and off."""
-    counts = Counts(0, 0)
-    for impl, partitionable, x64 in MODES:
+def in_modes(
+    modes: Iterable[tuple[str, bool, bool]],
+    theirs: Callable[[Any, bool], list[Any]],
+    ours: Callable[[JAXKey], list[Any]],
+    seeds: Iterable[int] = (2**32 + 5,),
+) -> Counts:
+    """What JAX draws with a key, `theirs(key, x64)`, compiled once in a mode, beside ours."""
+    jax, counts = installed("jax"), Counts(0, 0)
+    for impl, partitionable, x64 in modes:
         with mode(x64, partitionable):
-            counts += total(compare(*both(seed, impl, partitionable, x64)) for seed in seeds)
+            draw = jax.jit(partial(theirs, x64=x64))
+            for seed in seeds:
+                yours, mine = both(seed, impl, partitionable, x64)
+                counts += total(same(*pair) for pair in zip(ours(mine), draw(yours), strict=True))
     return counts
 
 
-def keys(theirs: Any, ours: JAXKey) -> Counts:
-    """A key, seven out of it, and one for a number."""
+def their_keys(key: Any, x64: bool) -> list[Any]:
+    """The key, seven out of it, and one for a number; and of one out of it."""
     random = installed("jax").random
-    pairs = (
-        (words(ours)[0], theirs),
-        (words(*ours.split(7)), random.split(theirs, 7)),
-        (words(ours.fold_in(2**32 - 3))[0], random.fold_in(theirs, np.uint32(2**32 - 3))),
-        (words(ours.split()[1].fold_in(9))[0], random.fold_in(random.split(theirs)[1], 9)),
-    )
-    return total(same(mine, random.key_data(yours)) for mine, yours in pairs)
+    seven = random.split(key, 7)
+    made = key, seven, random.fold_in(key, np.uint32(2**32 - 3)), random.fold_in(seven[1], np.uint32(9))
+    return [random.key_data(one) for one in made]
 
 
-def bits(theirs: Any, ours: JAXKey) -> Counts:
-    random, dtypes = installed("jax").random, ("uint8", "uint16", "uint32", *("uint64",) * ours.x64)
-    return total(same(ours.bits((7, 9), d), random.bits(theirs, (7, 9), d)) for d in dtypes)
+def our_keys(key: JAXKey) -> list[Any]:
+    seven = key.split(7)
+    return [words(key)[0], words(*seven), words(key.fold_in(2**32 - 3))[0], words(seven[1].fold_in(9))[0]]
 
 
-def uniform(theirs: Any, ours: JAXKey) -> Counts:
-    random, dtypes = installed("jax").random, ("float16", "float32", *("float64",) * ours.x64)
-    return total(same(ours.uniform(501, d), random.uniform(theirs, (501,), d)) for d in dtypes)
+def of_width(dtypes: Iterable[str], x64: bool) -> list[str]:
+    """Those dtypes that a mode has."""
+    return [dtype for dtype in dtypes if x64 or not dtype.endswith("64")]
 
 
-def bernoulli(theirs: Any, ours: JAXKey) -> Counts:
-    """Probabilities in every dtype, and as Python numbers."""
-    jax, dtypes = installed("jax"), ("float16", "bfloat16", "float32", *("float64",) * ours.x64)
-    counts = Counts(0, 0)
-    for p in RATES:
-        counts += same(ours.bernoulli(p, 501), jax.random.bernoulli(theirs, p, (501,)))
-        for dtype in dtypes:
-            probability = jax.numpy.asarray(p, dtype)
-            counts += same(ours.bernoulli(p, 501, dtype), jax.random.bernoulli(theirs, probability, (501,)))
-    return counts
+def their_bits(key: Any, x64: bool) -> list[Any]:
+    return [installed("jax").random.bits(key, (7, 9), dtype) for dtype in of_width(BITS, x64)]
+
+
+def our_bits(key: JAXKey) -> list[Any]:
+    return [key.bits((7, 9), dtype) for dtype in of_width(BITS, key.x64)]
+
+
+def their_uniform(key: Any, x64: bool) -> list[Any]:
+    return [installed("jax").random.uniform(key, (501,), dtype) for dtype in of_width(FLOATS, x64)]
+
+
+def our_uniform(key: JAXKey) -> list[Any]:
+    return [key.uniform(501, dtype) for dtype in of_width(FLOATS, key.x64)]
+
+
+def their_bernoulli(key: Any, x64: bool) -> list[Any]:
+    """Probabilities in every dtype."""
+    jax = installed("jax")
+    each = jax.vmap(lambda p: jax.random.bernoulli(key, p, (501,)))
+    return [each(jax.numpy.asarray(RATES, dtype)) for dtype in ("bfloat16", *of_width(FLOATS, x64))]
+
+
+def our_bernoulli(key: JAXKey) -> list[Any]:
+    dtypes = "bfloat16", *of_width(FLOATS, key.x64)
+    return [np.array([key.bernoulli(p, 501, dtype) for p in RATES]) for dtype in dtypes]
 
 
 def large(impl: str) -> Counts:
@@ -126,34 +148,29 @@ def chain() -> Counts:
 
 
 def golden_key(case: dict[str, Any]) -> JAXKey:
-    return JAXKey(case["seed"], impl=case["impl"], partitionable=case["part"])
+    return JAXKey(case["seed"], impl=case["impl"], partitionable=case["partitionable"], x64=case["x64"])
 
 
-GOLDEN: dict[str, Callable[[JAXKey], np.ndarray]] = {
-    "key_data": lambda key: words(key)[0],
-    "split(3)": lambda key: words(*key.split(3)),
-    "fold_in(7)": lambda key: words(key.fold_in(7))[0],
-    "bits32": lambda key: key.bits(9),
-}
-
-
-def golden_values(operation: str) -> Counts:
-    return total(same(GOLDEN[operation](golden_key(case)), value) for case, value in values("jax", operation))
+def golden_keys() -> Counts:
+    """The key, one for the number 7, and three out of it."""
+    pairs = ((golden_key(case), value) for case, value in values("jax", "keys"))
+    return total(same(words(key, key.fold_in(7), *key.split(3)), value) for key, value in pairs)
 
 
 def golden_masks(case: dict[str, Any]) -> np.ndarray:
-    return golden_key(case).bernoulli(case["p"], case["shape"])
+    key, (_, n) = golden_key(case), case["shape"]
+    return np.array([key.bernoulli(p, n, case["p_dtype"]) for p in case["p"]])
 
 
 ROWS = (
-    Row("jax", "keys", "live", partial(in_every_mode, keys, SEEDS)),
-    Row("jax", "random.bits", "live", partial(in_every_mode, bits)),
-    Row("jax", "random.uniform", "live", partial(in_every_mode, uniform)),
-    Row("jax", "random.bernoulli", "live", partial(in_every_mode, bernoulli)),
+    Row("jax", "keys", "live", partial(in_modes, MODES, their_keys, our_keys, SEEDS)),
+    Row("jax", "random.bits", "live", partial(in_modes, FEW_MODES, their_bits, our_bits)),
+    Row("jax", "random.uniform", "live", partial(in_modes, FEW_MODES, their_uniform, our_uniform)),
+    Row("jax", "random.bernoulli", "live", partial(in_modes, MODES, their_bernoulli, our_bernoulli)),
     Row("jax", "random.bernoulli, a million", "live", partial(large, "threefry2x32")),
     Row("jax", "random.bernoulli, a million, rbg", "live", partial(large, "rbg")),
     Row("jax", "random.bernoulli, shapes", "live", shapes),
     Row("jax", "dropouts in a row", "live", chain),
-    *(Row("jax", operation, "golden", partial(golden_values, operation)) for operation in GOLDEN),
-    Row("jax", "random.bernoulli", "golden", partial(compared, "jax", "bernoulli", golden_masks)),
+    Row("jax", "keys", "golden", golden_keys),
+    Row("jax", "random.bernoulli", "golden", partial(compared, "jax", "random.bernoulli", golden_masks)),
 )
