@@ -213,7 +213,11 @@ def test_gradients_at_dropped_places_are_zero_whatever_stands_there():
         (lambda: NNX(0, -1), ValueError, "fork must lie in"),
         (lambda: Equinox(0).arithmetic("dropout", 1.0), NotImplementedError, "Equinox's gradient is NaN"),
         (lambda: Flax(0).arithmetic("scaled_dot_product_attention", 1.0), NotImplementedError, "divides 0 by 0"),
-        (lambda: named("flax", 0, backend="numpy"), ValueError, "flax has no option 'backend'; it has paths, separator, jit"),
+        (
+            lambda: named("flax", 0, backend="numpy"),
+            ValueError,
+            "flax has no option 'backend'; it has paths, separator, jit",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(make, error, words):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .jax_words import ORIGINAL, PARTITIONABLE, Words
+from .jax_words import ORIGINAL, PARTITIONABLE, Implementation, Words
 from .numbers import MANTISSA, rounded, whole_number
 from .thresholds import dyadic
 
@@ -35,6 +35,7 @@ class JAXKey:
 
     __slots__ = ("_implementation", "impl", "partitionable", "words", "x64")
 
+    _implementation: Implementation
     impl: str
     partitionable: bool
     x64: bool

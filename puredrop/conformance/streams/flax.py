@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from ...streams import NNX, Broadcast, Equinox, Flax, JAXKey, draw_from
+from ...streams import NNX, Broadcast, Equinox, Flax, JAXKey, Stream, draw_from
 from ...variants import dropout
-from .golden import compared, values
+from .golden import Described, compared
 from .jax import RATES, mode
-from .row import Counts, Row, installed
+from .row import Counts, Row, installed, total
 from .torch import compared as same
-from .torch import inputs, total
+from .torch import inputs
 
 SEEDS = (0, -3, 2**32 + 7)
 SHAPES: tuple[tuple[int, ...], ...] = ((1,), (7, 9), (0, 4), (2, 3, 5))
@@ -27,13 +26,13 @@ def linen_network(p: float) -> Any:
     """Seven dropouts: nested, of one layer called twice, along an axis, and with a key of its own."""
     nn, jax = installed("flax.linen"), installed("jax")
 
-    class Block(nn.Module):
+    class Block(nn.Module):  # type: ignore[name-defined]
         @nn.compact
         def __call__(self, x: Any) -> Any:
             layer = nn.Dropout(p, deterministic=False)
             return layer(x), layer(x)
 
-    class Network(nn.Module):
+    class Network(nn.Module):  # type: ignore[name-defined]
         @nn.compact
         def __call__(self, x: Any) -> Any:
             first = nn.Dropout(p, deterministic=False)(x)
@@ -165,7 +164,7 @@ def linen_large() -> Counts:
     """A million elements: a layer called seven times."""
     jax, nn, x = installed("jax"), installed("flax.linen"), np.ones((1000, 150), np.float32)
 
-    class Repeated(nn.Module):
+    class Repeated(nn.Module):  # type: ignore[name-defined]
         @nn.compact
         def __call__(self, x: Any) -> Any:
             layer = nn.Dropout(0.1, deterministic=False)
@@ -225,32 +224,18 @@ def equinox_dropout() -> Counts:
         return counts + same(dropout(x, 0.3), np.asarray(theirs))
 
 
-def golden(stream: Callable[[dict[str, Any]], Any], case: dict[str, Any]) -> np.ndarray:
-    """As many masks of a stream as the case has."""
-    made, (calls, *shape) = stream(case), case["shape"]
-    return np.array([made.mask(shape, case["rate"]) for _ in range(calls)])
+def golden_stream(made: Described) -> Stream:
+    if "key" in made:  # in the place of a path
+        return Flax(0, JAXKey(made["key"], x64=made["x64"]), jit=made["jit"])
+    if made["library"] == "equinox":
+        return Equinox(list(JAXKey(made["seed"]).split(made["keys"])))
+    if made["library"] == "nnx":
+        return NNX(made["seed"], [Broadcast(fork, made["broadcast_dims"]) for fork in range(made["forks"])])
+    return Flax(made["seed"], Broadcast(made["path"], made["broadcast_dims"]), separator=made["separator"])
 
 
-def golden_linen(case: dict[str, Any]) -> Flax:
-    return Flax(case["seed"], Broadcast(case["path"], case["broadcast_dims"]))
-
-
-def golden_nnx(case: dict[str, Any]) -> NNX:
-    return NNX(case["seed"], [Broadcast(layer, case["broadcast_dims"]) for layer in range(2)])
-
-
-def golden_equinox(case: dict[str, Any]) -> Equinox:
-    return Equinox(list(JAXKey(case["seed"]).split(case["shape"][0])))
-
-
-def golden_values() -> Counts:
-    """Values as they were rounded, at several rates, eagerly and under jit."""
-    counts = Counts(0, 0)
-    for case, value in values("jax", "values"):
-        x = inputs(tuple(case["input"]), case["dtype"])
-        with draw_from(Flax(0, JAXKey(6, x64=case["x64"]), jit=case["jit"])):
-            counts += same(np.array([dropout(x, p) for p in case["rates"]]), value)
-    return counts
+def golden(library: str) -> Counts:
+    return compared("jax", golden_stream, lambda made: made["library"] == library)
 
 
 ROWS = (
@@ -272,10 +257,9 @@ ROWS = (
     Row("flax", "nnx.Dropout, a million", "live", nnx_large),
     Row("flax", "nnx.MultiHeadAttention", "live", partial(nnx_attention, False)),
     Row("flax", "nnx.MultiHeadAttention, broadcast", "live", partial(nnx_attention, True)),
-    Row("flax", "linen.Dropout", "golden", partial(compared, "jax", "linen.Dropout", partial(golden, golden_linen))),
-    Row("flax", "nnx.Dropout", "golden", partial(compared, "jax", "nnx.Dropout", partial(golden, golden_nnx))),
-    Row("flax", "linen.Dropout, values", "golden", golden_values),
+    Row("flax", "linen.Dropout", "golden", partial(golden, "flax")),
+    Row("flax", "nnx.Dropout", "golden", partial(golden, "nnx")),
     Row("equinox", "nn.Dropout", "live", equinox_dropout),
     Row("equinox", "nn.Dropout, a million", "live", equinox_large),
-    Row("equinox", "nn.Dropout", "golden", partial(compared, "jax", "nn.Dropout", partial(golden, golden_equinox))),
+    Row("equinox", "nn.Dropout", "golden", partial(golden, "equinox")),
 )

@@ -12,10 +12,9 @@ import numpy as np
 
 from ...streams import JAX, JAXKey, draw_from
 from ...variants import dropout
-from .golden import compared, values
-from .row import Counts, Row, installed
+from .golden import Described, chains, compared
+from .row import Counts, Row, installed, total
 from .torch import compared as same
-from .torch import total
 
 RATES = (0.0, 1e-8, 0.1, 0.5, 0.9, 0.999999, 1.0)
 SEEDS = (0, -1, 2**31, 2**32 + 5, -(2**40))
@@ -51,7 +50,7 @@ def words(*keys: JAXKey) -> np.ndarray:
 
 def in_modes(
     modes: Iterable[tuple[str, bool, bool]],
-    theirs: Callable[[Any, bool], list[Any]],
+    theirs: Callable[..., list[Any]],
     ours: Callable[[JAXKey], list[Any]],
     seeds: Iterable[int] = (2**32 + 5,),
 ) -> Counts:
@@ -147,19 +146,20 @@ def chain() -> Counts:
     )
 
 
-def golden_key(case: dict[str, Any]) -> JAXKey:
-    return JAXKey(case["seed"], impl=case["impl"], partitionable=case["partitionable"], x64=case["x64"])
+def golden_key(made: Described) -> JAXKey:
+    return JAXKey(made["seed"], impl=made["impl"], partitionable=made["partitionable"], x64=made["x64"])
 
 
 def golden_keys() -> Counts:
     """The key, one for the number 7, and three out of it."""
-    pairs = ((golden_key(case), value) for case, value in values("jax", "keys"))
-    return total(same(words(key, key.fold_in(7), *key.split(3)), value) for key, value in pairs)
+    chains_of_keys = (made for made, _ in chains("jax") if "words" in made)
+    pairs = ((golden_key(made), made["words"]) for made in chains_of_keys)
+    return total(same(words(key, key.fold_in(7), *key.split(3)), np.uint32(theirs)) for key, theirs in pairs)
 
 
-def golden_masks(case: dict[str, Any]) -> np.ndarray:
-    key, (_, n) = golden_key(case), case["shape"]
-    return np.array([key.bernoulli(p, n, case["p_dtype"]) for p in case["p"]])
+def golden_masks() -> Counts:
+    """Many masks with one key."""
+    return compared("jax", lambda made: JAX([golden_key(made)] * 99), lambda made: made["library"] == "jax")
 
 
 ROWS = (
@@ -172,5 +172,5 @@ ROWS = (
     Row("jax", "random.bernoulli, shapes", "live", shapes),
     Row("jax", "dropouts in a row", "live", chain),
     Row("jax", "keys", "golden", golden_keys),
-    Row("jax", "random.bernoulli", "golden", partial(compared, "jax", "random.bernoulli", golden_masks)),
+    Row("jax", "random.bernoulli", "golden", golden_masks),
 )
