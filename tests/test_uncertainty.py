@@ -77,11 +77,13 @@ def test_errors():
         predict_samples(NET, X, samples=0)
     with pytest.raises(ValueError, match="masks must be 'example' or 'pass', got 'batch'"):
         predict_samples(NET, X, masks="batch")
-    with pytest.raises(ValueError, match="needs rows and a batch_size of at least 1, got 0 and None"):
+    with pytest.raises(ValueError, match=r"x must be \(N, ...\) with at least one row, got shape \(0, 5\)"):
         predict_samples(NET, X[:0])
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        predict_samples(NET, X, batch_size=0)
     with pytest.raises(RuntimeError, match=r"call \.seed"):
         predict_samples(nn.Sequential(nn.Linear(5, 3), nn.Dropout(0.5)), X)
-    with pytest.raises(ValueError, match=r"expected logits \(N, C\)"):
+    with pytest.raises(ValueError, match=r"expected logits \(N, C\) or"):
         predict(nn.Sequential(nn.Dropout(0.5)).seed(0), X[:, :1].reshape(-1))
 
 
@@ -89,7 +91,9 @@ def test_prediction_is_what_its_samples_say():
     p = predict(NET, X, samples=30)
     assert np.allclose(p.samples.sum(-1), 1)
     assert np.allclose(p.mean, p.samples.mean(0))
-    assert np.allclose(p.variance, p.samples.var(0))
+    assert np.allclose(p.epistemic_variance, p.samples.var(0, ddof=1))
+    assert np.allclose(p.aleatoric_variance, (p.samples * (1 - p.samples)).mean(0))
+    assert np.allclose(p.total_variance, p.epistemic_variance + p.aleatoric_variance)
     assert np.allclose(p.entropy, -(p.mean * np.log(p.mean)).sum(-1))
     assert np.allclose(p.mutual_information, p.entropy + (p.samples * np.log(p.samples)).sum(-1).mean(0))
     assert (p.mutual_information >= 0).all()
