@@ -15,10 +15,14 @@ COUNTED = ("fixed_count_dropout",)  # their decisions are not independent
 
 
 class Decisions(NamedTuple):
-    """The decisions of one draw: which site draws, and the rate of every element of the noise."""
+    """The decisions of one draw: which site draws, and the rate of every element of the noise.
+
+    by_element: whether the site told a rate for each, which may then depend on the data.
+    """
 
     site: int
     p: np.ndarray
+    by_element: bool
 
     @property
     def free(self) -> np.ndarray:
@@ -54,7 +58,8 @@ class _Enumerating:
         if key is None or key.sample == 0:
             raise ValueError(f"{self.operation}: {request.operation} draws at a key of its own, not as a layer")
         try:
-            return Decisions(key.site, np.broadcast_to(np.asarray(request.p, float), request.draw.index.noise_shape))
+            p = np.broadcast_to(np.asarray(request.p, np.float64), request.draw.index.noise_shape)
+            return Decisions(key.site, p, np.ndim(request.p) > 0)
         except ValueError:  # a rate for every example or mask
             raise ChangedError from None
 
@@ -83,8 +88,9 @@ class AllMasks(_Enumerating):
         self.bits = bits(masks, sum(int(d.free.sum()) for d in surveyed))
 
     def keep(self, request: Request) -> np.ndarray:
-        asked = self.decisions(request)
-        if not self.ahead or not same(self.ahead[0], asked):
+        asked, key = self.decisions(request), request.draw.key
+        in_flight = len(key) if isinstance(key, tuple) else 1
+        if in_flight != len(self.bits) or not self.ahead or not same(self.ahead[0], asked):
             raise ChangedError
         free = self.ahead.pop(0).free
         now, self.bits = np.split(self.bits, [int(free.sum())], axis=1)

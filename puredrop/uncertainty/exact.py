@@ -105,7 +105,8 @@ def _enumerated(work: Work, run: Run) -> Enumerated:
     """All masks: shared by all examples where that is the same to each of them, else for one after the other."""
     rows = [_row(work, i) for i in range(work.inputs.rows)]
     try:
-        alone, together = _surveyed(rows[0]), _surveyed(work)
+        alone = _surveyed(rows[0])
+        together = [] if any(d.by_element for d in alone) else _surveyed(work)
         if len(alone) == len(together) and all(map(same, alone, together)):
             return _in_tiles(work, together, run)
     except ChangedError:
