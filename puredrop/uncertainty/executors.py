@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from functools import cache
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -24,11 +25,9 @@ def one_blas_thread() -> Iterator[None]:
 
     The limit is one of the process. So the first of several users that overlap in time sets it, and the last lifts it.
     """
-    from threadpoolctl import threadpool_limits
-
     with _lock:
         if not _pinned["users"]:
-            _pinned["limits"] = threadpool_limits(1, user_api="blas")
+            _pinned["limits"] = _libraries().limit(limits=1, user_api="blas")
         _pinned["users"] += 1
     try:
         yield
@@ -37,6 +36,14 @@ def one_blas_thread() -> Iterator[None]:
             _pinned["users"] -= 1
             if not _pinned["users"]:
                 _pinned["limits"].restore_original_limits()
+
+
+@cache
+def _libraries() -> Any:
+    """The libraries that are loaded, NumPy's among them. To look for them takes longer than a small prediction."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def checked_executor(operation: str, executor: Any) -> Executor | None:

@@ -8,6 +8,7 @@ batch as they are, and may be computed once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -26,7 +27,8 @@ from .progress import Progress, told
 Masks = Literal["example", "pass"]
 
 ROWS_PER_TILE = 1024
-SAMPLES_PER_TILE = 32
+SAMPLES_PER_TILE = (100, 50, 20, 10)  # what people ask for, so that little is discarded
+WORK_PER_TILE = 1 << 24  # multiplications, roughly: few enough that what is discarded costs little
 TASKS = 32  # what an executor gets: enough to keep workers busy, few enough to send a model with each
 
 
@@ -138,11 +140,7 @@ class Work:
     masks: Masks
     backend: Any
     sites: frozenset[int]  # the numbers of those that draw
-
-    @property
-    def per_tile(self) -> int:
-        """How many samples a tile holds."""
-        return max(1, min(SAMPLES_PER_TILE, ROWS_PER_TILE // self.inputs.rows))
+    per_tile: int  # how many samples
 
     def with_prefix_done(self) -> Work:
         x = prefixed(self.prefix, self.inputs.x, self.backend, self.window)
@@ -160,8 +158,18 @@ def work_of(operation: str, results: int, model: Module, inputs: Inputs, window:
     """The work on the rows of a window."""
     prefix, layers = ((), (model,)) if inputs.named else split(model)
     drawing = {site.rng.site for _, site in model.named_sites() if site.rng is not None and not site.is_idle()}
-    chunk = inputs.chunk(window.start, window.stop)
-    return Work(operation, results, prefix, layers, chunk, window, masks, model.backend, frozenset(drawing))
+    chunk, sites = inputs.chunk(window.start, window.stop), frozenset(drawing)
+    tile = _samples_per_tile(layers, chunk.x)
+    return Work(operation, results, prefix, layers, chunk, window, masks, model.backend, sites, tile)
+
+
+def _samples_per_tile(layers: Sequence[Module], x: Any) -> int:
+    """Many of a small model, to spare the time around the work; few of a large one. It knows the model and x only."""
+    weights = sum(parameter.size for layer in layers for parameter in layer.parameters())
+    places = 1 if x.ndim <= 2 and x.dtype.kind == "f" else math.prod(x.shape[1:])  # where weights may be used again
+    work = max(1, len(x) * places * weights)
+    wanted = next((n for n in SAMPLES_PER_TILE if n * work <= WORK_PER_TILE), SAMPLES_PER_TILE[-1])
+    return max(1, min(wanted, ROWS_PER_TILE // len(x)))
 
 
 def _windows(rows: int, batch_size: int | None) -> Iterator[Window]:
