@@ -28,6 +28,15 @@ def test_recipes_run_as_written(title):
     run(title)
 
 
+PREDICTION = re.findall(r"```python\n(.*?)```", (DOCS / "prediction.md").read_text(), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(len(PREDICTION)))
+def test_the_page_on_prediction_runs_as_written(number):
+    assert "assert " in PREDICTION[number]
+    exec(PREDICTION[number], {"__name__": "page"})
+
+
 @pytest.mark.parametrize("page", ["recipes.md", "variants.md"])
 def test_links_lead_somewhere(page):
     text = (DOCS / page).read_text()
