@@ -369,6 +369,20 @@ def test_memories_lengths_and_shared_masks():
     assert not samples[:, 1, 1:].any()
 
 
+def test_single_numbers_are_handed_on():
+    class Scaled(nn.Module):
+        def __init__(self):
+            self.drop = nn.Dropout(0.5)
+
+        def forward(self, x, scale, negative=False):
+            return self.drop(x) * (-float(scale) if negative else float(scale))
+
+    model = Scaled().seed(0)
+    once = predict_samples(model, X, samples=3, scale=1)
+    for scale in (2, 2.0, np.float32(2), np.array(2)):
+        assert np.array_equal(predict_samples(model, X, samples=3, scale=scale, negative=True), -2 * once)
+
+
 def test_inputs_that_do_not_fit_are_refused():
     bert = nn.models.BERT(7, length=6, width=8, heads=2, layers=1, form="mc").seed(0)
     ids = RNG.integers(0, 7, (4, 5))

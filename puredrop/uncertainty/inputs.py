@@ -43,7 +43,7 @@ class Inputs:
         return self if times == 1 else self._each(lambda a: np.tile(a, (times, *[1] * (a.ndim - 1))))
 
     def _each(self, change: Callable[[Any], Any]) -> Inputs:
-        named = {name: change(a) if hasattr(a, "dtype") else a for name, a in self.named.items()}
+        named = {name: change(a) if getattr(a, "ndim", 0) else a for name, a in self.named.items()}
         return replace(self, x=change(self.x), named=named)
 
     def given(self) -> dict[str, Any]:
@@ -85,4 +85,4 @@ def _with_batch(operation: str, name: str, value: Any, rows: int) -> Any:
             f"{operation}: {name} of shape {array.shape} must have the {rows} rows of x on axis 0; write Shared(...) "
             f"around what is the same for all examples"
         )
-    return array if array.ndim else array[()]
+    return array
