@@ -190,7 +190,7 @@ class IsotonicScaling(_OneAgainstRest):
         from sklearn.isotonic import IsotonicRegression
 
         fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(p, happened)
-        return fitted.predict  # type: ignore[no-any-return]
+        return fitted.predict
 
 
 class HistogramBinning(_OneAgainstRest):
