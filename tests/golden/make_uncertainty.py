@@ -173,7 +173,8 @@ def of_others(g):
         "modal variation ratio": modal._variation_ratios(list(g["samples"])),
         "modal mean std": modal._mean_standard_deviation(list(g["samples"])),
         "tfp brier": tfp.stats.brier_score(y, np.log(p)),
-        "tfp brier decomposition": [float(part) for part in parts],
+        "tfp brier uncertainty and reliability": [parts[0], parts[2]],
+        "tfp brier resolution": parts[1],
         "relplot smece": smooth,
         "relplot smece without guard": smoothed(bandwidth),
         "relplot smece at 0.1": smoothed(0.1),
@@ -197,5 +198,8 @@ if __name__ == "__main__":
     expected = {}
     for library in (of_torch, of_netcal, of_uncertainty_toolbox, of_scores, of_others, of_mapie):
         expected |= library(given)
-    content = {"inputs": {n: plain(v) for n, v in given.items()}, "expected": {n: plain(v) for n, v in expected.items()}}
+    content = {
+        "inputs": {n: plain(v) for n, v in given.items()},
+        "expected": {n: plain(v) for n, v in expected.items()},
+    }
     Path(__file__).with_name("uncertainty.json").write_text(json.dumps(content) + "\n")
