@@ -21,7 +21,7 @@ CENTRAL = u.gaussian_quantiles(MEAN, STD, [0.05, 0.95])
 
 
 def brier_of_tfp():
-    """Uncertainty without its 1, and reliability with the forecasts' variance in it; its resolution is another thing."""
+    """Uncertainty without its 1, and reliability with the forecasts' variance in it; resolution is another matter."""
     parts = u.brier_decomposition(P, LABELS, groups="predicted_class")
     group = P.argmax(axis=1)
     variance = sum(((P[group == c] - P[group == c].mean(axis=0)) ** 2).sum() for c in set(group)) / len(P)

@@ -38,6 +38,8 @@ def inputs():
         "many_y": rng.standard_normal((12, 3)),
         "inside": rng.standard_normal(50).round(1),  # with ties
         "outside": rng.standard_normal(30).round(1) + 1,
+        "certain": np.array([[1.0, 0.0], [1.0, 0.0], [0.95, 0.05], [0.95, 0.05], [0.6, 0.4]]),
+        "certain_labels": np.array([0, 1, 0, 0, 1]),
     }
 
 
@@ -69,7 +71,9 @@ def of_torch(g):
         f"torchmetrics ece {norm}": multiclass_calibration_error(p, y, 4, n_bins=15, norm=norm)
         for norm in ("l1", "l2", "max")
     }
+    certain = torch.tensor(g["certain"]), torch.tensor(g["certain_labels"])
     return result | {
+        "torchmetrics ece of certainty": multiclass_calibration_error(*certain, 2, n_bins=10),
         "torch-uncertainty mutual information": measured(tu.MutualInformation("none"), by_row),
         "torch-uncertainty brier": measured(tu.BrierScore(4), p, y),
         "torch-uncertainty brier of samples": measured(tu.BrierScore(4), by_row, y),
@@ -105,6 +109,7 @@ def of_netcal(g):
         "netcal pinball": PinballLoss().measure(
             gaussian, g["y"], q=np.array([0.1, 0.5, 0.8]), kind="meanstd", reduction="mean"
         ),
+        "netcal ece of certainty": ECE(10).measure(g["certain"], g["certain_labels"]),
         "netcal temperature": 1 / float(np.asarray(scaling.weights)[0]),
     }
 
