@@ -39,6 +39,8 @@ class TemperatureScaling:
     def fit(self, logits: Any, labels: Any) -> TemperatureScaling:
         z, y = _logits("TemperatureScaling", logits, labels)
         z = z - z.max(axis=1, keepdims=True)
+        scale = _scale(z)
+        z = z / scale
 
         def derivatives(beta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
             p = _softmax(beta[0] * z)
@@ -57,7 +59,7 @@ class TemperatureScaling:
                 "TemperatureScaling: the label has the largest logit in every row, so the best temperature is 0; "
                 "fit on more rows, of which some are wrong"
             )
-        self.temperature = float(1 / _newton("TemperatureScaling", derivatives, np.ones(1))[0])
+        self.temperature = float(scale / _newton("TemperatureScaling", derivatives, np.zeros(1), rank=1)[0])
         return self
 
     def transform(self, logits: Any) -> np.ndarray:
@@ -73,9 +75,10 @@ class VectorScaling:
         classes, or a class has no row.
     Reference: Guo et al., "On calibration of modern neural networks" (2017).
 
-    >>> logits = np.array([[2.0, 0.0], [2.0, 0.0], [2.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
-    >>> VectorScaling().fit(logits, np.array([0, 0, 1, 0, 1])).transform(logits)[[0, 3]].round(4).tolist()
-    [[0.6667, 0.3333], [0.5, 0.5]]
+    >>> logits = np.array([[2.0, 0.0]] * 3 + [[0.0, 2.0]] * 3 + [[0.0, 0.0]] * 2)
+    >>> scaling = VectorScaling().fit(logits, np.array([0, 0, 1, 1, 1, 0, 0, 1]))
+    >>> scaling.transform(logits)[[0, 3, 6], 0].round(4).tolist()
+    [0.6667, 0.3333, 0.5]
     """
 
     weight: np.ndarray
@@ -87,7 +90,8 @@ class VectorScaling:
         if len(np.unique(y)) < C:
             missing = sorted(set(range(C)) - set(y.tolist()))
             raise NoMinimumError(f"VectorScaling: needs rows of every class, got none of {missing}")
-        happened = one_hot(y, C)
+        happened, scale = one_hot(y, C), _scale(z)
+        z = z / scale
 
         def derivatives(theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
             p = _softmax(theta[:C] * z + theta[C:])
@@ -96,8 +100,8 @@ class VectorScaling:
             blocks = [[np.diag((p * f * g).mean(axis=0)) - (p * f).T @ (p * g) / N for g in features] for f in features]
             return _loss(p, y), gradient, np.block(blocks)
 
-        theta = _newton("VectorScaling", derivatives, np.concatenate([np.ones(C), np.zeros(C)]))
-        self.weight, self.bias = theta[:C], theta[C:] - theta[C:].mean()
+        theta = _newton("VectorScaling", derivatives, np.zeros(2 * C), rank=2 * C - 1)
+        self.weight, self.bias = theta[:C] / scale, theta[C:] - theta[C:].mean()
         return self
 
     def transform(self, logits: Any) -> np.ndarray:
@@ -132,7 +136,8 @@ class PlattScaling:
         soft = self.targets == "smoothed"
         high, low = ((ones + 1) / (ones + 2), 1 / (len(y) - ones + 2)) if soft else (1.0, 0.0)
         wanted = np.where(y == 1, high, low)
-        features = np.stack([s, np.ones_like(s)])  # (2, N)
+        scale = _scale(s)
+        features = np.stack([s / scale, np.ones_like(s)])  # (2, N)
 
         def derivatives(theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
             a = theta @ features
@@ -140,8 +145,8 @@ class PlattScaling:
             loss = (np.logaddexp(0, a) - wanted * a).mean()
             return float(loss), features @ (p - wanted) / len(s), features * (p * (1 - p)) @ features.T / len(s)
 
-        slope, shift = _newton("PlattScaling", derivatives, np.zeros(2))
-        self.slope, self.shift = float(slope), float(shift)
+        slope, shift = _newton("PlattScaling", derivatives, np.zeros(2), rank=2)
+        self.slope, self.shift = float(slope / scale), float(shift)
         return self
 
     def transform(self, scores: Any) -> np.ndarray:
@@ -253,27 +258,30 @@ def _loss(p: np.ndarray, y: np.ndarray) -> float:
 Derivatives = Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]
 
 
-def _newton(operation: str, derivatives: Derivatives, theta: np.ndarray) -> np.ndarray:
-    """The minimum of a convex function, given its value, gradient and Hessian, which may be singular.
+def _scale(x: np.ndarray) -> float:
+    """The size of numbers, so that what is fitted does not depend on their unit; 1 where all are 0."""
+    return float(np.abs(x).max()) or 1.0
 
-    Steps are halved until the value falls; where the gradient vanishes only at infinity, steps never become small.
+
+def _newton(operation: str, derivatives: Derivatives, theta: np.ndarray, rank: int) -> np.ndarray:
+    """The minimum of a convex function, given its value, gradient and Hessian, whose rank there should be `rank`.
+
+    Where the gradient vanishes only at infinity, the Hessian vanishes on the way there and loses rank.
     """
     value, gradient, hessian = derivatives(theta)
     for _ in range(STEPS):
         step = np.linalg.lstsq(hessian, gradient, rcond=1e-13)[0]
         decrement = float(gradient @ step)  # twice what a quadratic would still fall
-        if decrement < 1e-24 or np.abs(step).max() <= 1e-13 * (1 + np.abs(theta).max()):
-            return theta
-        scale = 1.0
-        while (new := derivatives(theta - scale * step))[0] > value - 1e-4 * scale * decrement and scale > 1e-9:
-            scale /= 2
-        if scale <= 1e-9:  # the value no longer falls: rounding
-            return theta
+        scale = 1.0 if decrement > 1e-26 else 0.0
+        while scale and (new := derivatives(theta - scale * step))[0] > value - 1e-4 * scale * decrement:
+            scale = scale / 2 if scale > 1e-9 else 0.0
+        if not scale:  # the value no longer falls: rounding
+            break
         theta = theta - scale * step
         value, gradient, hessian = new
-        if np.abs(theta).max() > 1e8 or value < 1e-9:
-            break
-    raise NoMinimumError(
-        f"{operation}: these rows can be fitted better and better without end, for they separate the classes; "
-        f"fit on more rows"
-    )
+    if np.linalg.matrix_rank(hessian, tol=1e-10) < rank:
+        raise NoMinimumError(
+            f"{operation}: there is no single best fit: the rows separate some class from the rest, or the scores of "
+            f"some class are constant; fit on more rows"
+        )
+    return theta
