@@ -75,6 +75,9 @@ EQUAL = {
     "scoringrules energy score": lambda: u.energy_score(G["many"], G["many_y"], estimator="plugin", reduce="none"),
     "scoringrules energy score fair": lambda: u.energy_score(G["many"], G["many_y"], estimator="fair", reduce="none"),
     "scoringrules variogram score": lambda: u.variogram_score(G["many"], G["many_y"], reduce="none"),
+    "baal epig": lambda: u.epig(SAMPLES[:, :50], SAMPLES[:, 50:]),
+    "batchbald_redux rows": lambda: u.batchbald(SAMPLES, 4, joint="exact").rows,
+    "batchbald_redux scores": lambda: u.batchbald(SAMPLES, 4, joint="exact").scores,
     "torch-uncertainty fpr95": lambda: u.fpr_at_tpr(G["inside"], G["outside"], positive="ood"),
     "torch-uncertainty aurc": lambda: u.aurc(1 - P.max(axis=1), WRONG, rule="trapezoid"),
     "torch-uncertainty augrc": lambda: u.augrc(1 - P.max(axis=1), WRONG, rule="trapezoid"),
@@ -82,7 +85,13 @@ EQUAL = {
 }
 
 
-IN_FLOAT32 = {"torchmetrics ece l1", "torchmetrics ece l2", "torchmetrics ece max", "torch-uncertainty classwise ece"}
+IN_FLOAT32 = {
+    "torchmetrics ece l1",
+    "torchmetrics ece l2",
+    "torchmetrics ece max",
+    "torch-uncertainty classwise ece",
+    "baal epig",
+}
 
 
 @pytest.mark.parametrize("name", EQUAL)

@@ -1,5 +1,6 @@
 """All metrics, in reading order: pure functions of arrays, float64 inside, the sample axis first."""
 
+from .acquisition import Batch, batchbald, epig, margin, stochastic_rows, top_rows
 from .calibration_error import (
     Reliability,
     adaptive_ece,
@@ -140,6 +141,12 @@ __all__ = [
     "max_probability_score",
     "free_energy",
     "ood_scores",
+    "margin",
+    "top_rows",
+    "stochastic_rows",
+    "Batch",
+    "batchbald",
+    "epig",
     "NoMinimumError",
     "TemperatureScaling",
     "VectorScaling",

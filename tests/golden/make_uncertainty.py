@@ -2,7 +2,8 @@
 
 It needs, beside this project's test packages and PyTorch: baal 2.1.0, modAL-python 0.4.2.1, torchmetrics 1.9.0,
 torch-uncertainty 0.13.0 (its metrics alone), netcal 1.4.0, uncertainty-toolbox 0.1.1,
-properscoring 0.1, scoringrules 0.10.0, relplot 1.0.3, tensorflow-probability 0.25.0 (NumPy substrate), mapie 1.6.0.
+properscoring 0.1, scoringrules 0.10.0, relplot 1.0.3, tensorflow-probability 0.25.0 (NumPy substrate), mapie 1.6.0,
+batchbald_redux 2.0.5.
 """
 
 import json
@@ -186,6 +187,21 @@ def of_others(g):
     }
 
 
+def of_acquisition(g):
+    import torch
+    from baal.active.heuristics import EPIG
+    from batchbald_redux.batchbald import get_batchbald_batch
+
+    pool, targets = np.moveaxis(g["samples"][:, :50], 0, -1), np.moveaxis(g["samples"][:, 50:], 0, -1)
+    log_p = torch.tensor(np.log(g["samples"])).transpose(0, 1)  # (N, T, C)
+    batch = get_batchbald_batch(log_p, 4, 100_000, dtype=torch.float64, device="cpu")
+    return {
+        "baal epig": EPIG().compute_score(pool, targets),
+        "batchbald_redux rows": batch.indices,
+        "batchbald_redux scores": batch.scores,
+    }
+
+
 def of_mapie(g):
     from mapie.utils import _compute_classification_quantile
 
@@ -201,7 +217,7 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")
     given = inputs()
     expected = {}
-    for library in (of_torch, of_netcal, of_uncertainty_toolbox, of_scores, of_others, of_mapie):
+    for library in (of_torch, of_netcal, of_uncertainty_toolbox, of_scores, of_others, of_acquisition, of_mapie):
         expected |= library(given)
     content = {
         "inputs": {n: plain(v) for n, v in given.items()},
