@@ -51,9 +51,15 @@ def reliability(
     >>> table.rows.tolist(), table.accuracy.tolist(), table.confidence.round(2).tolist()
     ([0, 2], [0.0, 0.5], [0.0, 0.85])
     """
-    confidence, right = _confidence("reliability", probabilities, labels, of)
-    bins = counted("reliability", "bins", bins, 1)
-    if chosen("reliability", "binning", binning, ("width", "mass")) == "width":
+    confidence, right = _confidence("reliability", *classified("reliability", probabilities, labels), of)
+    chosen("reliability", "binning", binning, ("width", "mass"))
+    return _table(confidence, right, counted("reliability", "bins", bins, 1), binning, coverage)
+
+
+def _table(
+    confidence: np.ndarray, right: np.ndarray, bins: int, binning: str = "width", coverage: float = 0.95
+) -> Reliability:
+    if binning == "width":
         edges = np.linspace(0.0, 1.0, bins + 1)
         place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
     else:
@@ -65,8 +71,7 @@ def reliability(
     return Reliability(edges, rows, hits / total, np.bincount(place, confidence, minlength=bins) / total, low, high)
 
 
-def _confidence(operation: str, probabilities: Any, labels: Any, of: Any) -> tuple[np.ndarray, np.ndarray]:
-    p, y = classified(operation, probabilities, labels)
+def _confidence(operation: str, p: np.ndarray, y: np.ndarray, of: Any) -> tuple[np.ndarray, np.ndarray]:
     if of == "top":
         return p.max(axis=1), p.argmax(axis=1) == y
     c = whole_number(operation, "of", of, 0)
@@ -182,8 +187,9 @@ def classwise_ece(
     0.25
     """
     chosen("classwise_ece", "norm", norm, ("l1", "l2"))
-    classes = np.asarray(probabilities).shape[-1] if np.ndim(probabilities) else 1
-    errors = np.array([_gap(reliability(probabilities, labels, bins, of=c), norm) for c in range(classes)])
+    p, y = classified("classwise_ece", probabilities, labels)
+    bins = counted("classwise_ece", "bins", bins, 1)
+    errors = np.array([_gap(_table(p[:, c], y == c, bins), norm) for c in range(p.shape[1])])
     return float(errors.mean()) if chosen("classwise_ece", "reduce", reduce, ("mean", "none")) == "mean" else errors
 
 
@@ -215,7 +221,7 @@ def smooth_ece(probabilities: Any, labels: Any, *, bandwidth: float | None = Non
     >>> smooth_ece(np.array([[0.5, 0.5], [0.5, 0.5]]), np.array([0, 1])).__round__(6)
     0.0
     """
-    confidence, right = _confidence("smooth_ece", probabilities, labels, "top")
+    confidence, right = _confidence("smooth_ece", *classified("smooth_ece", probabilities, labels), "top")
     if bandwidth is not None:
         if not 0 < bandwidth <= 1:
             raise ValueError(f"smooth_ece: bandwidth must lie in (0, 1], got {bandwidth}")

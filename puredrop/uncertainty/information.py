@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from ..variants.door import broadcasts
 from .door import checked_probabilities, chosen, finite, not_below_zero
 
 
@@ -125,7 +126,7 @@ def regression_uncertainty(means: Any, variances: Any) -> RegressionUncertainty:
     """
     m = finite("regression_uncertainty", "means", means)
     v = not_below_zero("regression_uncertainty", "variances", finite("regression_uncertainty", "variances", variances))
-    if np.broadcast_shapes(m.shape, v.shape) != m.shape or not m.ndim:
+    if not (m.ndim and broadcasts(v.shape, m.shape)):
         raise ValueError(f"regression_uncertainty: variances {v.shape} must broadcast to means (T, ...), got {m.shape}")
     epistemic, aleatoric = m.var(axis=0), np.broadcast_to(v, m.shape).mean(axis=0)
     return RegressionUncertainty(epistemic, aleatoric, epistemic + aleatoric)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..variants.door import broadcasts
 from .door import chosen, finite, gaussian, not_below_zero, positive, rows_alike
 from .normal import log_mean_exp, normal_cdf, normal_log_density, normal_pdf
 from .proper_scores import Reduce, reduced
@@ -47,7 +48,7 @@ def log_likelihood(means: Any, stds: Any, y: Any, *, kind: Literal["mixture", "m
     s = positive("log_likelihood", "stds", finite("log_likelihood", "stds", stds))
     target = finite("log_likelihood", "y", y, ndim=1)
     chosen("log_likelihood", "kind", kind, ("mixture", "moment", "joint"))
-    if np.broadcast_shapes(m.shape, s.shape) != m.shape or target.shape != m.shape[1:]:
+    if not broadcasts(s.shape, m.shape) or target.shape != m.shape[1:]:
         raise ValueError(f"log_likelihood: expected (T, N), (T, N) and (N,), got {m.shape}, {s.shape}, {target.shape}")
     if kind == "moment":
         total = m.var(axis=0) + np.broadcast_to(s**2, m.shape).mean(axis=0)
