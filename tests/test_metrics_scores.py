@@ -107,7 +107,7 @@ def test_gaussians_that_are_none_are_refused(call):
         (lambda: u.crps_samples(DRAWS.T, Y, estimator="fair"), r"y must have the shape of one sample, \(6,\)"),
         (
             lambda: u.log_likelihood(DRAWS, STD[:-1], Y, kind="mixture"),
-            r"expected \(T, N\), \(T, N\) and \(N,\), got \(6, 90\), \(89,\), \(90,\)",
+            r"expected .*, got \(6, 90\), \(89,\), \(90,\)",
         ),
         (lambda: u.pinball([[0.0]], [1.0], [1.0]), "levels must lie strictly between 0 and 1"),
         (lambda: u.pinball([[0.0]], [0.5], [1.0, 2.0]), r"\(Q, N\), \(1, 2\) here, got \(1, 1\)"),
