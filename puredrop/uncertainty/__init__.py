@@ -1,17 +1,8 @@
 """What a model with dropout knows, and what it does not."""
 
-from .metrics import Reliability, accuracy, ece, entropy, mutual_information, nll, reliability
+from . import metrics
+from .metrics import *  # noqa: F403
 from .prediction import Prediction, predict, predict_samples
 
-__all__ = [
-    "Prediction",
-    "Reliability",
-    "accuracy",
-    "ece",
-    "entropy",
-    "mutual_information",
-    "nll",
-    "predict",
-    "predict_samples",
-    "reliability",
-]
+__all__ = ["predict_samples", "predict", "Prediction"]
+__all__ += metrics.__all__
