@@ -1,15 +1,20 @@
-"""The command line: puredrop demo | verify | bench | variants | backends."""
+"""The command line: puredrop demo | verify | masks | bench | variants | backends."""
 
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from . import __version__, backends
+import numpy as np
+
+from . import __version__, backends, streams
+from .variants.door import whole_number
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"\n{stop or 'interrupted'}", file=sys.stderr)
         return 130
-    except (ImportError, OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError, NotImplementedError) as error:
         print(f"puredrop {args.command}: {str(error).removeprefix(f'{args.command}: ')}", file=sys.stderr)
         return 2
 
@@ -43,13 +48,18 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
 
     verify = commands.add_parser("verify", help="run every check on every variant and backend; exit 1 on a failure")
-    verify.add_argument("names", nargs="*", metavar="name", help="variants, or with --layers layers; all by default")
+    verify.add_argument("names", nargs="*", metavar="name", help="variants, layers or libraries; all by default")
     verify.add_argument(
         "--layers", action="store_true", help="the layers, beside PyTorch's with equal weights and masks"
+    )
+    verify.add_argument(
+        "--streams", action="store_true", help="the streams, mask by mask beside the libraries that they reproduce"
     )
     verify.add_argument("--backend", action="append", metavar="NAME", help="only this one; may be repeated")
     verify.add_argument("--json", action="store_true", help="print JSON in place of the table")
     verify.set_defaults(run=_verify)
+
+    _add_masks(commands)
 
     bench = commands.add_parser("bench", help="time dropout beside PyTorch, NumPy's generator and a plain copy")
     bench.add_argument(
@@ -70,6 +80,29 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("backends", help="the backends that are installed")
     listing.set_defaults(run=_backends)
     return parser
+
+
+def _add_masks(commands: Any) -> None:
+    masks = commands.add_parser("masks", help="print or save the masks that a library draws from a seed, without it")
+    masks.add_argument(
+        "--like",
+        choices=streams.NAMES,
+        default="puredrop",
+        metavar="LIBRARY",
+        help=f"one of {', '.join(streams.NAMES)}",
+    )
+    masks.add_argument("--seed", type=int, default=0)
+    masks.add_argument("--shape", type=_shape, required=True, metavar="4x8", help="of the array that is dropped from")
+    masks.add_argument("--p", type=float, default=0.5, help="the probability of dropping (default: 0.5)")
+    masks.add_argument("--operation", default="dropout", help="dropout, dropout2d, alpha_dropout, ...")
+    masks.add_argument("--dtype", default="float32", help="of the array (default: float32)")
+    masks.add_argument("--count", type=int, metavar="N", help="the first N masks, one after the other")
+    masks.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="an option of the stream, such as sm_count=132"
+    )
+    masks.add_argument("--save", metavar="FILE", help="write a .npy file in place of the screen")
+    masks.add_argument("--json", action="store_true", help="print JSON")
+    masks.set_defaults(run=_masks)
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -99,12 +132,60 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     from . import conformance
+
+    rows, text = (_compared_streams if args.streams else _checked)(args)
+    print(json.dumps(conformance.as_json(rows), indent=1) if args.json else text(rows))
+    return int(any(row.status == "failed" for row in rows))
+
+
+def _checked(args: argparse.Namespace) -> tuple[list[Any], Callable[[Any], str]]:
+    """The rows of variants or layers, and what prints them."""
+    from . import conformance
     from .conformance import layers
 
     run, text = (layers.verify_layers, layers.as_text) if args.layers else (conformance.verify, conformance.as_text)
-    rows = run(args.names or None, on=args.backend, progress=_progress())
-    print(json.dumps(conformance.as_json(rows), indent=1) if args.json else text(rows))
-    return int(any(row.status == "failed" for row in rows))
+    return run(args.names or None, on=args.backend, progress=_progress()), text
+
+
+def _compared_streams(args: argparse.Namespace) -> tuple[list[Any], Callable[[Any], str]]:
+    """The rows of the streams, and what prints them."""
+    from .conformance import streams as comparison
+
+    if args.layers or args.backend:
+        raise ValueError("--streams compares masks with other libraries; leave --layers and --backend out")
+    return comparison.verify_streams(args.names or None, progress=_progress()), comparison.as_text
+
+
+def _masks(args: argparse.Namespace) -> int:
+    if args.save:
+        _require_folder(Path(args.save).parent)
+    stream = streams.named(args.like, args.seed, **dict(map(_option, args.set)))
+    count = 1 if args.count is None else whole_number("masks", "count", args.count, 1)
+    drawn = [stream.mask(args.shape, args.p, operation=args.operation, dtype=args.dtype) for _ in range(count)]
+    keep = drawn[0] if args.count is None else np.stack(drawn)
+    if args.save:
+        with open(args.save, "wb") as file:  # np.save would add an ending
+            np.save(file, keep)
+    elif args.json:
+        known = {name: getattr(args, name) for name in ("like", "seed", "p", "operation", "dtype")}
+        print(json.dumps({**known, "verified_with": stream.verified, "keep": keep.astype(int).tolist()}))
+    else:
+        print(streams.as_text(keep))
+    return 0
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    return tuple(int(size) for size in text.lower().split("x"))
+
+
+def _option(text: str) -> tuple[str, Any]:
+    name, given, value = text.partition("=")
+    if not given:
+        raise ValueError(f"--set takes NAME=VALUE, got {text!r}")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
 
 
 def _bench(args: argparse.Namespace) -> int:

@@ -118,25 +118,29 @@ def test_dropouts_keep_their_rate_and_draw_masks_of_their_own(torch, name):
     assert not np.array_equal(twin(x).numpy(), x)
 
 
+@pytest.mark.parametrize("batch_first", [True, False])
 @pytest.mark.parametrize("options", [{}, {"kdim": 3, "vdim": 5}, {"bias": False}])
-def test_attention(torch, options):
+def test_attention(torch, options, batch_first):
     torch.manual_seed(0)
-    module = torch.nn.MultiheadAttention(4, 2, dropout=0.3, batch_first=True, **options).double().eval()
+    module = torch.nn.MultiheadAttention(4, 2, dropout=0.3, batch_first=batch_first, **options).double().eval()
     twin = nn.from_torch(module)
     q, k, v = normal(2, 3, 4), normal(2, 5, options.get("kdim", 4)), normal(2, 5, options.get("vdim", 4))
+    if not batch_first:
+        q, k, v = (x.swapaxes(0, 1) for x in (q, k, v))
     theirs, _ = module(*map(torch.tensor, (q, k, v)))
     assert relative_error(twin(q, k, v).numpy(), theirs.detach().numpy()) < 1e-12
     assert twin.drop_weights.p == 0.3
     module.load_state_dict(nn.to_torch_state_dict(twin))
 
 
+@pytest.mark.parametrize("batch_first", [True, False])
 @pytest.mark.parametrize("layers", [None, 2])
-def test_decoders(torch, layers):
+def test_decoders(torch, layers, batch_first):
     torch.manual_seed(0)
-    module = torch.nn.TransformerDecoderLayer(4, 2, 5, batch_first=True)
+    module = torch.nn.TransformerDecoderLayer(4, 2, 5, batch_first=batch_first)
     module = module if layers is None else torch.nn.TransformerDecoder(module, layers)
     module = module.double().eval()
-    x, memory = normal(2, 3, 4), normal(2, 4, 4)
+    x, memory = (normal(2, 3, 4), normal(2, 4, 4)) if batch_first else (normal(3, 2, 4), normal(4, 2, 4))
     theirs = module(torch.tensor(x), torch.tensor(memory)).detach().numpy()
     twin = nn.from_torch(module)
     assert relative_error(twin(x, memory).numpy(), theirs) < 1e-12
@@ -203,9 +207,7 @@ def test_layers_without_a_twin_are_named_with_their_place(torch, make, message):
         (lambda n: n.Flatten(0), "start_dim=0"),
         (lambda n: n.Sequential(n.Softmax(dim=1)), "Softmax at 0: dim=1"),
         (lambda n: n.Embedding(3, 2, max_norm=1.0), "max_norm=1.0"),
-        (lambda n: n.MultiheadAttention(4, 2), "batch_first=False"),
         (lambda n: n.MultiheadAttention(4, 2, batch_first=True, add_zero_attn=True), "add_zero_attn=True"),
-        (lambda n: n.TransformerEncoderLayer(4, 2, 5), "batch_first=False"),
         (lambda n: n.TransformerEncoderLayer(4, 2, 5, batch_first=True, activation=n.SiLU()), "the activation SiLU"),
     ],
 )

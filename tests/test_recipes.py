@@ -28,6 +28,16 @@ def test_recipes_run_as_written(title):
     run(title)
 
 
+def test_the_example_of_the_streams_gives_what_pytorch_draws(torch):
+    (block,) = re.findall(r"```python\n(.*?)```", (DOCS / "streams.md").read_text(), flags=re.DOTALL)
+    names = {}
+    exec(block, names)
+    torch.manual_seed(0)
+    expected = torch.nn.functional.dropout(torch.ones(4, 8), 0.1)
+    assert np.array_equal(names["y"], expected.numpy())
+    assert np.array_equal(names["state"], torch.get_rng_state().numpy())
+
+
 PREDICTION = re.findall(r"```python\n(.*?)```", (DOCS / "prediction.md").read_text(), flags=re.DOTALL)
 
 

@@ -284,6 +284,31 @@ def test_samples_in_flight_are_those_of_a_loop(tile, backend):
     assert len({y.tobytes() for y in loop}) == 4
 
 
+class Turned(nn.Module):
+    """A stack with the tokens first, as one with the batch first."""
+
+    def __init__(self, **options):
+        self.inner = encoder(batch_first=False, **options)
+
+    def forward(self, x):
+        return turned(self.inner(turned(x)))
+
+
+def turned(x):
+    return x.swapaxes(0, 1)
+
+
+def test_with_the_tokens_first_the_masks_are_the_same():
+    first, other = encoder(), Turned().seed(0)
+    for _ in range(3):
+        assert relative_error(other(X).numpy(), first(X).numpy()) < 1e-12
+    ours, theirs = (predict_samples(model, X, samples=6) for model in (other, first))
+    assert relative_error(ours, theirs) < 1e-12
+    layer = nn.TransformerDecoderLayer(WIDTH, 2, 10, p=0.3, batch_first=False).seed(0).astype(np.float64)
+    same = nn.TransformerDecoderLayer(WIDTH, 2, 10, p=0.3).seed(0).astype(np.float64)
+    assert relative_error(layer(turned(X), turned(X[:, :4])).numpy(), turned(same(X, X[:, :4]).numpy())) < 1e-12
+
+
 def test_samples_with_masks_for_the_pass_are_functions():
     """One mask for the batch: equal examples have equal outputs."""
     ids = np.tile(R.integers(1, 9, (1, 6)), (4, 1))

@@ -206,7 +206,7 @@ def test_crps_is_the_integral_of_its_definition():
 
 def test_crps_in_parts_is_crps(monkeypatch):
     whole = MIXTURE.crps(TRUTH)
-    monkeypatch.setattr(uncertainty.normal, "PAIRS", 2 * MIXTURE.samples.size)
+    monkeypatch.setattr(uncertainty.normal_prediction, "PAIRS", 2 * MIXTURE.samples.size)
     assert np.allclose(MIXTURE.crps(TRUTH), whole, rtol=1e-14)
 
 

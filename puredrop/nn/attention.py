@@ -11,6 +11,7 @@ import numpy as np
 from .. import ops
 from ..ops.attention import probabilities
 from ..ops.heads import product
+from ..streams import current
 from ..tensor import raw
 from ..variants.asked import Asked
 from ..variants.attention import checked_masks
@@ -28,7 +29,7 @@ __all__ = ["MultiheadAttention"]
 
 
 class MultiheadAttention(Module):
-    """Attention of `heads` heads, each over a part of `width`. Batch first: query (N, T, width) -> (N, T, width).
+    """Attention of `heads` heads, each over a part of `width`: query (N, T, width) -> (N, T, width).
 
     Math: head i attends with queries x W_q, keys z W_k and values z W_v, z the keys handed in or x itself; the results
         of the heads lie side by side and go through `out_proj`. See `puredrop.scaled_dot_product_attention`.
@@ -37,7 +38,7 @@ class MultiheadAttention(Module):
     kv_heads: fewer heads for keys and values, each serving heads / kv_heads queries (Ainslie et al. 2023). causal:
         token i sees those up to i. rotary: queries and keys are turned by their positions (`RotaryPositions`). tile:
         so many queries and keys at a time, in memory for T + S and not for T S. key_width, value_width: where they
-        differ from width.
+        differ from width. batch_first=False: query, key, value and output are (T, N, width), weights and masks as ever.
     Parameters have PyTorch's names, shapes and first numbers (Glorot uniform; biases 0).
     Call: layer(query, key=query, value=key, *, allowed, present, bias). allowed (bool, True = may attend) and bias
         (added to the logits) broadcast to (N, heads, T, S); present (N, S), True = a token and no padding. With
@@ -63,13 +64,14 @@ class MultiheadAttention(Module):
         key_width: int | None = None,
         value_width: int | None = None,
         causal: bool = False,
+        batch_first: bool = True,
         rotary: bool = False,
         key_p: float | Schedule = 0.0,
         head_p: float | Schedule = 0.0,
         tile: int | None = None,
     ) -> None:
         self.width, self.heads, self.kv_heads = _divided(width, heads, kv_heads)
-        self.causal = causal
+        self.causal, self.batch_first = causal, batch_first
         self.tile = None if tile is None else whole_number("MultiheadAttention", "tile", tile, 1)
         self.key_width, self.value_width = key_width or self.width, value_width or self.width
         each = self.width // self.heads
@@ -111,6 +113,9 @@ class MultiheadAttention(Module):
             )
         key = query if key is None else key
         value = key if value is None else value
+        if not self.batch_first:
+            turned = {id(x): ops.swapaxes(x, a=0, b=1) for x in (query, key, value)}
+            query, key, value = turned[id(query)], turned[id(key)], turned[id(value)]
         self._require_tokens(query, key, value)
         shape = (query.shape[0], self.heads, query.shape[1], key.shape[1])  # of the weights
         allowed, bias = self._masks(allowed, present, bias, shape, query.dtype)
@@ -130,7 +135,7 @@ class MultiheadAttention(Module):
         if not self._from_one_product(query, key, value) or self.rotary is not None or self.drop_heads is not None:
             return self._joined(ops.attend(*self._projected(query, key, value), bias, **options))
         qkv = ops.linear(query, self.in_proj_weight, self._bias(slice(None)))  # (N, T, (H + 2 h) D)
-        return self.out_proj(ops.self_attend(qkv, bias, heads=self.heads, kv_heads=self.kv_heads, **options))
+        return self._output(ops.self_attend(qkv, bias, heads=self.heads, kv_heads=self.kv_heads, **options))
 
     def _from_one_product(self, query: Any, key: Any, value: Any) -> bool:
         return self.in_proj_weight is not None and query is key is value
@@ -163,7 +168,17 @@ class MultiheadAttention(Module):
     def _joined(self, y: Any) -> Any:
         """The heads, (N, H, T, D), side by side and through the last product: (N, T, width)."""
         y = ops.swapaxes(y if self.drop_heads is None else self.drop_heads(y), a=1, b=2)
-        return self.out_proj(ops.reshape(y, shape=(*y.shape[:2], self.width)))
+        return self._output(ops.reshape(y, shape=(*y.shape[:2], self.width)))
+
+    def _output(self, y: Any) -> Any:
+        """The last product, of y (N, T, width), with the batch where it was. PyTorch's has the tokens first in memory.
+
+        That counts where a library is replayed, whose generator fills memory.
+        """
+        if self.batch_first and current() is None:
+            return self.out_proj(y)
+        y = self.out_proj(ops.swapaxes(y, a=0, b=1))  # (T, N, width)
+        return ops.swapaxes(y, a=0, b=1) if self.batch_first else y
 
     def _masks(self, allowed: Any, present: Any, bias: Any, shape: Any, dtype: Any) -> tuple[Any, Any]:
         allowed, bias = checked_masks("MultiheadAttention", allowed, bias, shape, dtype)

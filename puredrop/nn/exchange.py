@@ -199,8 +199,9 @@ def _cell(make: Callable[..., Module]) -> Build:
 
 
 def _attention(m: Any) -> Module:
-    _require(m, bias_k=None, bias_v=None, add_zero_attn=False, batch_first=True)
-    options = {"bias": m.in_proj_bias is not None, "key_width": m.kdim, "value_width": m.vdim}
+    _require(m, bias_k=None, bias_v=None, add_zero_attn=False)
+    options = {"key_width": m.kdim, "value_width": m.vdim, "batch_first": m.batch_first}
+    options["bias"] = m.in_proj_bias is not None
     return attention.MultiheadAttention(m.embed_dim, m.num_heads, float(m.dropout), **options)
 
 
@@ -213,7 +214,6 @@ def _transformer_layer(make: Callable[..., Module]) -> Build:
 
 def _layer_options(m: Any) -> dict[str, Any]:
     """Of an encoder or decoder layer; its sites may have rates of their own, which the twin's layer has not."""
-    _require(m.self_attn, batch_first=True)
     rates = {m.self_attn.dropout, *(getattr(m, name).p for name in ("dropout", "dropout1", "dropout2"))}
     if len(rates) > 1:
         raise ValueError(f"dropout rates that differ within the layer, {sorted(rates)}, have no twin here")
@@ -224,6 +224,7 @@ def _layer_options(m: Any) -> dict[str, Any]:
         "eps": m.norm1.eps,
         "bias": m.linear1.bias is not None,
         "causal": False,  # in PyTorch a mask of the call says so
+        "batch_first": m.self_attn.batch_first,
     }
 
 

@@ -21,7 +21,7 @@ __all__ = ["TransformerDecoder", "TransformerDecoderLayer", "TransformerEncoder"
 
 Rate = float | Schedule
 Activation = Literal["relu", "gelu"]
-BATCH_FIRST, TOKENS_FIRST = (0, 1, 2), (1, 0, 2)  # how a branch lies in PyTorch's memory; attention is tokens first
+BATCH_FIRST, TOKENS_FIRST = (0, 1, 2), (1, 0, 2)  # how (N, T, D) lies in PyTorch's memory; from attention, tokens first
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"relu": ops.relu, "gelu": ops.gelu}
 
 
@@ -42,12 +42,13 @@ class _Layer(Module):
         eps: float = 1e-5,
         bias: bool = True,
         causal: bool,
+        batch_first: bool = True,
         path_p: Rate = 0.0,
         **attention: Any,
     ) -> None:
         if activation not in ACTIVATIONS:
             raise ValueError(f"{type(self).__name__}: activation must be 'relu' or 'gelu', got {activation!r}")
-        self.activation, self.norm_first = activation, norm_first
+        self.activation, self.norm_first, self.batch_first = activation, norm_first, batch_first
         self.self_attn = MultiheadAttention(width, heads, p, bias=bias, causal=causal, **attention)
         self._make_attention_to_memory(width, heads, p, bias, attention)
         hidden = 4 * width if hidden is None else whole_number(type(self).__name__, "hidden", hidden, 1)
@@ -62,6 +63,10 @@ class _Layer(Module):
     def _make_attention_to_memory(self, width: int, heads: int, p: Rate, bias: bool, attention: Any) -> None:
         """What decoders have beside."""
 
+    def _turned(self, x: Any) -> Any:
+        """The batch in front, where it is behind the tokens, or back."""
+        return x if self.batch_first else ops.swapaxes(x, a=0, b=1)
+
     def _residual(self, number: int, x: Any, branch: Callable[[Any], Any], order: tuple[int, ...]) -> Any:
         """x + branch(norm(x)), or norm(x + branch(x)), with what is dropped of the branch, which lies in that order."""
         norm, drop, path = (getattr(self, f"{name}{number}") for name in ("norm", "dropout", "drop_path"))
@@ -71,13 +76,25 @@ class _Layer(Module):
         y = x + (y if path is None else path(y))
         return y if self.norm_first else norm(y)
 
-    def _feed_forward(self, x: Any) -> Any:
-        return self.linear2(self.dropout(ACTIVATIONS[self.activation](self.linear1(x))))
+    def _attention(self, number: int, x: Any, branch: Callable[[Any], Any]) -> Any:
+        return self._residual(number, x, branch, TOKENS_FIRST)
+
+    def _feed_forward(self, number: int, x: Any) -> Any:
+        order = BATCH_FIRST if self.batch_first else TOKENS_FIRST
+
+        def branch(x: Any) -> Any:
+            y = ACTIVATIONS[self.activation](self.linear1(x))  # (N, T, hidden)
+            with lying_as(order):
+                y = self.dropout(y)
+            return self.linear2(y)
+
+        return self._residual(number, x, branch, order)
 
 
 class TransformerEncoderLayer(_Layer):
     """Self-attention and two linear layers, each in a residual branch. Shapes: (N, T, width) -> (N, T, width).
 
+    batch_first=False: (T, N, width) -> (T, N, width), as is PyTorch's default; masks and draws are the same.
     hidden: between the linear layers, by default 4 width. norm_first: norm(x + f(x)), or x + f(norm(x)). p at the sites
     of PyTorch's layer: attention weights, behind the activation, and at the end of each branch; path_p drops branches
     (`DropPath`). Further options, such as kv_heads, key_p, head_p, rotary and tile, are those of `MultiheadAttention`,
@@ -97,8 +114,7 @@ class TransformerEncoderLayer(_Layer):
 
     def forward(self, x: Any, *, allowed: Any = None, present: Any = None, bias: Any = None) -> Any:
         attend = partial(self.self_attn, allowed=allowed, present=present, bias=bias)
-        x = self._residual(1, x, attend, TOKENS_FIRST)
-        return self._residual(2, x, self._feed_forward, BATCH_FIRST)
+        return self._turned(self._feed_forward(2, self._attention(1, self._turned(x), attend)))
 
 
 class TransformerDecoderLayer(_Layer):
@@ -133,10 +149,11 @@ class TransformerDecoderLayer(_Layer):
         memory_allowed: Any = None,
         memory_present: Any = None,
     ) -> Any:
-        x = self._residual(1, x, partial(self.self_attn, allowed=allowed, present=present, bias=bias), TOKENS_FIRST)
+        x, memory = self._turned(x), self._turned(memory)
+        x = self._attention(1, x, partial(self.self_attn, allowed=allowed, present=present, bias=bias))
         ask = partial(self.multihead_attn, allowed=memory_allowed, present=memory_present)
-        x = self._residual(2, x, lambda y: ask(y, memory), TOKENS_FIRST)
-        return self._residual(3, x, self._feed_forward, BATCH_FIRST)
+        x = self._attention(2, x, lambda y: ask(y, memory))
+        return self._turned(self._feed_forward(3, x))
 
 
 class _Stack(Module):
@@ -169,12 +186,18 @@ class _Stack(Module):
         self.skip = None if layer_p == 0 else LayerDrop(self.layers, layer_p)
 
     def _through(self, x: Any, layers: list[Callable[[Any], Any]]) -> Any:
-        where = None if self.skip is None else self.skip.address(x.shape, tuple(range(len(x.shape))))
+        turned = self.layers[0]._turned
+        where = None
+        if self.skip is not None:
+            n = turned(x)  # (N, T, width)
+            where = self.skip.address(n.shape, tuple(range(len(n.shape))))
         if self.skip is None or where is None:
             for layer in layers:
                 x = layer(x)
         else:
-            x = variants.layer_drop(layers, x, self.skip.rate(self.skip.p, where[0]), key=where[0])
+            batch_first = [lambda y, layer=layer: turned(layer(turned(y))) for layer in layers]
+            rate = self.skip.rate(self.skip.p, where[0])
+            x = turned(variants.layer_drop(batch_first, n, rate, key=where[0]))
         return x if self.norm is None else self.norm(x)
 
 

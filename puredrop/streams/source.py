@@ -93,9 +93,14 @@ def answered(operation: str, x: Any, draw: Draw, p: Any) -> tuple[Rule, Any] | N
 
     A recomputation gets the same.
     """
-    source = _current.get()
-    request = Request(operation, x, draw, p, _order.get())
-    return remembered(lambda: None if source is None else (source.rule(request), _rows_once(source, request)))
+    return remembered(lambda: _answer(_current.get(), Request(operation, x, draw, p, _order.get())))
+
+
+def _answer(source: Source | None, request: Request) -> tuple[Rule, Any] | None:
+    if source is None:
+        return None
+    keep = _rows_once(source, request)  # first, for it is here that a source refuses
+    return source.rule(request), keep
 
 
 def _rows_once(source: Source, request: Request) -> Any:

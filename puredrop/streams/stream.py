@@ -48,6 +48,10 @@ class Stream:
         """The next mask, bool of `wanted.shape`, True = kept; moves on."""
         raise NotImplementedError
 
+    def draws_at(self, wanted: Wanted) -> bool:
+        """Whether the library draws anything for this; at p = 0 and 1, or without elements, it does not."""
+        return wanted.p not in (0, 1) and math.prod(wanted.data) > 0
+
     def arithmetic(self, operation: str, p: float) -> Rule:
         """How the library computes values with a mask: rule(xp, x, keep, scale, shift, fill)."""
         return select
@@ -106,17 +110,34 @@ class Stream:
             self.refuse(f"masks for {wanted.dtype}", ", ".join(self.dtypes))
         if not 0 <= wanted.p <= 1:
             raise ValueError(f"{type(self).__name__}: p must lie in [0, 1], got {wanted.p}")
-        if wanted.p in (0, 1) or math.prod(wanted.data) == 0:
-            return np.full(wanted.shape, wanted.p < 1)
-        return self.draw(wanted)
+        return self.draw(wanted) if self.draws_at(wanted) else np.full(wanted.shape, wanted.p < 1)
 
 
-PER_CHANNEL = ("dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout")
+# `dropout` with shared axes: what a library with a `noise_shape` does.
+SHARED_AXES = (
+    "dropout",
+    "spatial_dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "locked_dropout",
+    "batchwise_dropout",
+    "token_dropout",
+)
+PER_CHANNEL = ("spatial_dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout")
+WITHOUT_A_BATCH = {"dropout1d": 2, "dropout3d": 4}  # axes of (C, L) and (C, D, H, W)
 
 
 def noise_shape(operation: str, data: Shape) -> Shape:
-    """The shape of the noise of an operation on an array of shape `data`: (N, C, 1, ...) where channels are dropped."""
-    return (*data[:2], *(1,) * (len(data) - 2)) if operation in PER_CHANNEL else data
+    """The shape of the noise of an operation on an array of shape `data`: (N, C, 1, ...) where channels are dropped.
+
+    >>> noise_shape("dropout1d", (4, 3, 7)), noise_shape("dropout1d", (3, 7)), noise_shape("dropout", (3, 7))
+    ((4, 3, 1), (3, 1), (3, 7))
+    """
+    if operation not in PER_CHANNEL:
+        return data
+    kept = 1 if WITHOUT_A_BATCH.get(operation) == len(data) else 2
+    return (*data[:kept], *(1,) * (len(data) - kept))
 
 
 def contiguous(shape: Shape) -> Shape:

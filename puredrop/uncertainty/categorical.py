@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .metrics import entropy
+from .information import entropy
 from .predictive import Correction, Kind, Prediction, checked_kind, corrected, log_joint, log_mean
 
 

@@ -21,7 +21,7 @@ from .categorical import CategoricalPrediction
 from .executors import checked_executor, one_blas_thread, run_all
 from .inputs import checked_inputs
 from .likelihood import Likelihood, checked_likelihood, interpreted, results_wanted
-from .normal import NormalPrediction
+from .normal_prediction import NormalPrediction
 from .predictive import Prediction
 from .progress import Progress, told
 from .sampling import Work, outputs, require_draws, work_of

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..ops import softmax
 from .categorical import CategoricalPrediction
-from .normal import NormalPrediction
+from .normal_prediction import NormalPrediction
 from .predictive import Prediction
 
 Likelihood = Literal["categorical", "gaussian", "heteroscedastic"]

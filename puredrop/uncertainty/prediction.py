@@ -7,7 +7,7 @@ from typing import Any, Literal, overload
 from ..nn.module import Module
 from .categorical import CategoricalPrediction
 from .likelihood import Likelihood, checked_likelihood, interpreted, results_wanted
-from .normal import NormalPrediction
+from .normal_prediction import NormalPrediction
 from .predictive import Prediction
 from .sampling import sampled
 

@@ -5,6 +5,6 @@ library once made. What counts is exact equality.
 """
 
 from .row import Counts, Row
-from .run import ROWS, Outcome, as_json, as_text, verify_streams
+from .run import ROWS, Outcome, as_text, verify_streams
 
-__all__ = ["ROWS", "Counts", "Outcome", "Row", "as_json", "as_text", "verify_streams"]
+__all__ = ["ROWS", "Counts", "Outcome", "Row", "as_text", "verify_streams"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple
@@ -18,6 +18,11 @@ class Counts(NamedTuple):
 
     def __add__(self, other: Any) -> Counts:
         return Counts(self.elements + other[0], self.mismatches + other[1])
+
+
+def total(counts: Iterable[Counts]) -> Counts:
+    """The sum."""
+    return sum(counts, Counts(0, 0))
 
 
 class Row(NamedTuple):

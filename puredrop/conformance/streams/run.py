@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from ..case import Skipped
-from . import jax, keras, mlx, onnx, tensorflow, tinygrad, torch, torch_cuda
+from . import keras, mlx, onnx, tensorflow, torch, torch_cuda
 from .row import Row
 
-MODULES = (torch, torch_cuda, jax, tensorflow, keras, onnx, mlx, tinygrad)
+MODULES = (torch, torch_cuda, tensorflow, keras, onnx, mlx)
 ROWS: tuple[Row, ...] = tuple(row for module in MODULES for row in module.ROWS)
 
 
@@ -59,11 +59,6 @@ def verify_streams(
         if progress:
             progress(done, len(rows), f"{row.library}: {row.operation}")
     return outcomes
-
-
-def as_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The outcomes as JSON values."""
-    return {"rows": [asdict(one) for one in outcomes]}
 
 
 def as_text(outcomes: Sequence[Outcome]) -> str:
