@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from ..nn.module import Module
 from ..random import Index, Key, bernoulli
 from ..tensor import grad, raw
 from ..variants.door import whole_number
-from .convergence import convergence, require_convergence
+from .convergence import convergence_of, require_convergence
 from .hmc import Chains, sample_hmc
 from .likelihood import checked_likelihood, interpreted
 from .parameter_vectors import (
@@ -114,7 +114,7 @@ class Posterior:
         (outputs,) = outputs_with(
             "Posterior.predict", self.model, vectors, wide(checked_rows("Posterior.predict", x)), "gaussian", progress
         )
-        found = convergence(self._told(outputs).reshape(*draws.shape[:2], -1), int(self.chains.divergent.sum()))
+        found = convergence_of(self._told(outputs).reshape(*draws.shape[:2], -1), int(self.chains.divergent.sum()))
         require_convergence("Posterior.predict", found, r_hat, ess, accept_unconverged)
         noise = checked_likelihood("Posterior.predict", self.likelihood, self.noise_variance, None)
         return interpreted("Posterior.predict", self.likelihood, (outputs,), noise)
@@ -144,7 +144,7 @@ def sample_posterior(
     likelihood: "categorical": logits (N, C), y classes (N,). "gaussian": y numbers, with `noise_variance`.
     starts: weights (chains, P), or by default the model's, each chain's moved by a tenth of the prior's standard
         deviation. options: those of `sample_hmc`, such as warmup, leapfrogs, scales, checkpoint and executor.
-    Draws: as `sample_hmc`; the starts of chain c at Key(seed, site, sample=c + 1), draw 2.
+    Draws: as `sample_hmc`; the starts of chain c by draw 2 at sample c + 1.
     Raises: ValueError for targets that do not fit; RuntimeError for an unseeded model; and as `sample_hmc`.
     Reference: Neal, "Bayesian learning for neural networks" (1996); Izmailov et al., "What are Bayesian neural network
         posteriors really like?" (2021).
@@ -169,5 +169,4 @@ def sample_posterior(
 
 
 def _normal(key: Key, chain: int, shape: tuple[int, ...]) -> np.ndarray:
-    own = Key(key.seed, key.site, sample=chain + 1)
-    return bernoulli.normal(own.draw(2), Index.whole(shape))
+    return bernoulli.normal(replace(key, sample=chain + 1).draw(2), Index.whole(shape))

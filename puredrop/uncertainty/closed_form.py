@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import NormalDist
 from typing import Any, Literal, NoReturn
 
 import numpy as np
 
 from .categorical import CategoricalPrediction
-from .normal import NormalPrediction, log_normal, mean_distance
+from .normal import normal_log_density, normal_quantile
+from .normal_prediction import NormalPrediction, mean_distance
 from .predictive import Correction, Kind, checked_kind, checked_levels
 
 
@@ -66,7 +66,9 @@ class GaussianFunctionPrediction(NormalPrediction):
         if kind == "joint":
             return self._joint(self._like_mean(y))
         if kind == "expected":
-            return log_normal(self._like_mean(y), self.mean, self.noise) - self.function_variance / (2 * self.noise)
+            return normal_log_density(self._like_mean(y), self.mean, self.noise) - self.function_variance / (
+                2 * self.noise
+            )
         return super().log_prob(y, kind, correction)
 
     def _joint(self, y: np.ndarray) -> np.ndarray:
@@ -79,8 +81,7 @@ class GaussianFunctionPrediction(NormalPrediction):
     def function_quantile(self, q: Any) -> np.ndarray:
         """Quantiles of the functions, not of y. Shapes: q any -> (*q.shape, N, ...)."""
         q = checked_levels("function_quantile", q)
-        z = np.array([NormalDist().inv_cdf(float(level)) for level in q.ravel()]).reshape(q.shape)
-        return self.mean + np.multiply.outer(z, np.sqrt(self.function_variance))
+        return self.mean + np.multiply.outer(normal_quantile(q), np.sqrt(self.function_variance))
 
     def crps(self, y: Any, kind: Literal["mixture", "moment", "functions"] = "mixture") -> np.ndarray:
         """The continuous ranked probability score of y, (N, ...); "functions": of the functions, without noise."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
+
+from .normal import normal_quantile
 
 
 class Convergence(NamedTuple):
@@ -31,13 +32,13 @@ class NotConvergedError(RuntimeError):
     """Chains that have not converged were asked for results."""
 
 
-def convergence(draws: np.ndarray, divergent: int = 0) -> Convergence:
+def convergence_of(draws: np.ndarray, divergent: int = 0) -> Convergence:
     """Of draws (chains, D, ...): the worst of all the numbers.
 
     >>> chains = np.random.default_rng(0).standard_normal((4, 1000, 3))
-    >>> convergence(chains).faults()
+    >>> convergence_of(chains).faults()
     []
-    >>> convergence(chains + np.arange(4.0)[:, None, None]).faults()[0]
+    >>> convergence_of(chains + np.arange(4.0)[:, None, None]).faults()[0]
     'R-hat is 1.547, more than 1.01'
     """
     return Convergence(
@@ -130,8 +131,7 @@ def _mean_ranks(column: np.ndarray) -> np.ndarray:
 
 def _scores(S: int) -> np.ndarray:
     """The normal scores of the ranks 0, 1/2, 1, ... S; 0 and 1/2 do not occur."""
-    inverse = NormalDist().inv_cdf
-    return np.array([np.nan, np.nan, *(inverse((k / 2 - 0.375) / (S + 0.25)) for k in range(2, 2 * S + 1))])
+    return np.append([np.nan, np.nan], normal_quantile((np.arange(2, 2 * S + 1) / 2 - 0.375) / (S + 0.25)))
 
 
 def _r_hat(x: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..random import Index, Key, bernoulli
 from ..variants.door import whole_number
-from .convergence import Convergence, convergence, require_convergence
+from .convergence import Convergence, convergence_of, require_convergence
 from .executors import checked_executor, one_blas_thread, run_all
 from .progress import Progress, told, void
 
@@ -74,7 +74,7 @@ class Sampler:
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """How far a chain is. Iteration i of chain c draws at Key(seed, site, step=i, sample=c + 1), so this is all."""
+    """How far a chain is. What iteration i draws is a function of the key and i, so this is all."""
 
     number: int
     position: np.ndarray
@@ -103,7 +103,7 @@ class Chains:
     @cached_property
     def convergence(self) -> Convergence:
         """The worst R-hat and effective sample sizes of all coordinates."""
-        return convergence(self.samples, int(self.divergent.sum()))
+        return convergence_of(self.samples, int(self.divergent.sum()))
 
     def require_convergence(self, r_hat: float = 1.01, ess: float = 400.0, accept_unconverged: bool = False) -> None:
         """Raise NotConvergedError, naming what is wrong, where the chains do not keep to the limits.
@@ -142,18 +142,19 @@ def sample_hmc(
 ) -> Chains:
     """Chains of Hamiltonian Monte Carlo for a density that is known up to a factor.
 
-    Math: a momentum is drawn, 1 to `leapfrogs` steps are taken, as many as is drawn too lest paths close up, and the end
-        is accepted with probability min(1, e^(energy before - energy after)). In warm-up dual averaging sets the step
-        size, so that on average `acceptance` are; then it stays. An end where the energy is not finite is rejected, and
-        counted as divergent, and so is one where it grew by more than 1000.
+    Math: a momentum is drawn, 1 to `leapfrogs` steps are taken, as many as is drawn too lest paths close up, and the
+        end is accepted with probability min(1, e^(energy before - energy after)). In warm-up dual averaging sets the
+        step size, so that on average `acceptance` are; then it stays. An end where the energy is not finite, or grew by
+        more than 1000, is counted as divergent.
     log_density: (P,) -> (value, gradient (P,)). starts: (chains, P), as far apart as the answer may be. scales: numbers
         like the standard deviations of the coordinates, such as Laplace's.
-    Draws: iteration i of chain c: P normal numbers and two uniform ones at Key(seed, site, step=i, sample=c + 1).
+    Draws: chain c at sample c + 1 of the key's address: row i of normal numbers (iterations, P), row i of uniform ones
+        (iterations, 2).
     checkpoint: a file that is written every 100 iterations; a run that finds it goes on there, bit for bit, also with
         more draws than before. executor: chains side by side, each with a copy of log_density, with the same bits; for
         processes it must pickle.
-    Raises: ValueError where the density is not finite at a start, for a key that names a step or sample, or for a
-        checkpoint of another run.
+    Raises: ValueError where the density is not finite at a start, for a key of a sample, or for a checkpoint of
+        another run.
     Reference: Neal, "MCMC using Hamiltonian dynamics" (2011); Hoffman & Gelman, "The No-U-Turn sampler" (2014), for the
         adaptation of the step size.
 
@@ -187,10 +188,8 @@ def _checked(
     starts = np.array(starts, np.float64)
     if starts.ndim != 2 or not starts.size:
         raise ValueError(f"sample_hmc: starts must be (chains, P), got shape {starts.shape}")
-    if key.step or key.sample or key.draw_index:
-        raise ValueError(
-            f"sample_hmc: iterations and chains take steps and samples of the key; its own must be 0: {key}"
-        )
+    if key.sample or key.draw_index:
+        raise ValueError(f"sample_hmc: chains take the samples of the key, so its own must be 0, got {key}")
     if not 0 < acceptance < 1:
         raise ValueError(f"sample_hmc: acceptance must lie strictly between 0 and 1, got {acceptance}")
     scales = np.broadcast_to(np.asarray(scales, np.float64), starts.shape[1:])
@@ -233,8 +232,11 @@ def _advanced(stretch: Stretch) -> Chain:
         if not chain.iteration:
             chain = _with_first_step(sampler, chain, at)
         kept: list[Jump] = []
-        for iteration in range(chain.iteration, until):
-            jump = _jumped(sampler, chain, at, iteration)
+        key, part = replace(sampler.key, sample=chain.number + 1), slice(chain.iteration, until)
+        momenta = bernoulli.normal(key, Index.whole((until, at.position.size))[part])  # (iterations, P)
+        numbers = bernoulli.uniform(key, Index.whole((until, 2))[part])  # (iterations, 2)
+        for iteration, momentum, (chance, length) in zip(range(chain.iteration, until), momenta, numbers, strict=True):
+            jump = _jumped(sampler, chain, at._replace(momentum=momentum), chance, length)
             at = jump.at
             if iteration < sampler.warmup:
                 chain = _adapted(sampler, chain, jump.accepted, iteration)
@@ -254,17 +256,15 @@ def _with_draws(chain: Chain, kept: list[Jump]) -> Chain:
     )
 
 
-def _jumped(sampler: Sampler, chain: Chain, at: Point, iteration: int) -> Jump:
-    key = replace(sampler.key, step=iteration, sample=chain.number + 1)
-    chance, length = bernoulli.uniform(key, Index.whole(2))
-    start = at._replace(momentum=bernoulli.normal(key, Index.whole(at.position.shape)))
+def _jumped(sampler: Sampler, chain: Chain, start: Point, chance: float, length: float) -> Jump:
+    """A path with the momentum of the start, and where it leaves the chain."""
     steps = 1 + int(sampler.leapfrogs * length)
     end = leapfrog(sampler.log_density, start, math.exp(chain.log_step) * sampler.scales, steps)
     gain = start.energy - end.energy
     if not (math.isfinite(gain) and np.isfinite(end.gradient).all()):
-        return Jump(at, 0.0, True)
+        return Jump(start, 0.0, True)
     probability = math.exp(min(0.0, gain))
-    return Jump(end if chance < probability else at, probability, gain < -ASTRAY)
+    return Jump(end if chance < probability else start, probability, gain < -ASTRAY)
 
 
 def _with_first_step(sampler: Sampler, chain: Chain, at: Point) -> Chain:

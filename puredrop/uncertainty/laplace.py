@@ -21,7 +21,7 @@ from ..variants.door import whole_number
 from .categorical import CategoricalPrediction
 from .closed_form import GaussianFunctionPrediction, ProbabilitiesAlone
 from .jacobians import Block, jacobian_blocks
-from .normal import NormalPrediction
+from .normal_prediction import NormalPrediction
 from .parameter_vectors import (
     Fixed,
     checked_noise,

@@ -14,6 +14,7 @@ from ..nn.module import Module, Parameter
 from ..random.passes import Pass, entered
 from ..tensor import Tensor, no_grad, raw
 from ..variants.door import real_number
+from .door import checked_labels
 from .likelihood import Likelihood, checked_likelihood, results_wanted
 from .prefix import placed
 from .progress import Progress, told, void
@@ -106,14 +107,7 @@ def checked_targets(operation: str, likelihood: Fixed, y: Any, shape: Sequence[i
 def _checked_classes(operation: str, y: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if len(shape) != 2 or shape[1] < 2:
         raise ValueError(f"{operation}: expected logits (N, C) with C at least 2 from the model, got {shape}")
-    if y.dtype.kind not in "iu":
-        raise TypeError(f"{operation}: y must be classes, whole numbers, got dtype {y.dtype}")
-    if y.shape != shape[:1] or y.min() < 0 or y.max() >= shape[1]:
-        raise ValueError(
-            f"{operation}: y must be {shape[0]} classes from 0 to {shape[1] - 1}, got shape {y.shape} and numbers from "
-            f"{y.min(initial=0)} to {y.max(initial=0)}"
-        )
-    return y
+    return checked_labels(operation, y, *shape)
 
 
 def log_likelihood(likelihood: Fixed, outputs: Any, y: np.ndarray, noise: float | None) -> Any:
