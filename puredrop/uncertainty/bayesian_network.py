@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..nn.module import Module
+from ..nn.module import Module, Parameter
 from ..random import Index, Key, bernoulli
-from ..tensor import grad, raw
+from ..tensor import grad
 from ..variants.door import whole_number
 from .convergence import convergence_of, require_convergence
 from .hmc import Chains, sample_hmc
@@ -61,19 +61,22 @@ class LogPosterior:
         self.likelihood: Fixed = likelihood
         self.model = own_copy(model).astype(np.float64)
         self.x = wide(checked_rows("sample_posterior", x))
-        self.y = checked_targets("sample_posterior", likelihood, y, self._outputs().shape)
+        self.y = checked_targets(
+            "sample_posterior", likelihood, y, one_output("sample_posterior", self.model, self.x).shape
+        )
 
-    def _outputs(self) -> Any:
-        return one_output("sample_posterior", self.model, self.x)
+    @property
+    def parameters(self) -> list[Parameter]:
+        return self.model.parameters()
 
     def __call__(self, vector: np.ndarray) -> tuple[float, np.ndarray]:
-        parameters = self.model.parameters()
-        fill_parameters(parameters, vector)
-        y = log_likelihood(self.likelihood, self._outputs(), self.y, self.noise)
-        gradient = np.concatenate([g.ravel() for g in grad(y, list(parameters))])
+        fill_parameters(self.parameters, vector)
+        outputs = one_output("sample_posterior", self.model, self.x)
+        value, by_outputs = log_likelihood(self.likelihood, outputs.numpy(), self.y, self.noise)
+        by_weights = np.concatenate([g.ravel() for g in grad(outputs, self.parameters, by_outputs)])
         constant = 0.5 * len(vector) * math.log(self.prior_precision / (2 * math.pi))
-        value = float(raw(y)) - 0.5 * self.prior_precision * float(vector @ vector) + constant
-        return value, gradient - self.prior_precision * vector
+        value += constant - 0.5 * self.prior_precision * float(vector @ vector)
+        return value, by_weights - self.prior_precision * vector
 
 
 def wide(x: np.ndarray) -> np.ndarray:

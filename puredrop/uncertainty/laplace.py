@@ -309,7 +309,7 @@ def _root(likelihood: Fixed, block: Block) -> np.ndarray:
 
 def _at_the_weights(likelihood: Fixed, outputs: np.ndarray, y: np.ndarray, noise: float | None) -> Evidence:
     if likelihood == "categorical":
-        return Evidence(float(log_likelihood(likelihood, outputs, y, noise)), 0.0, 0)
+        return Evidence(log_likelihood(likelihood, outputs, y, noise)[0], 0.0, 0)
     assert noise is not None
     return _evidence(Evidence(0.0, float(((outputs - y) ** 2).sum()), y.size), noise)
 

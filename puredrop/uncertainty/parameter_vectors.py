@@ -110,13 +110,19 @@ def _checked_classes(operation: str, y: np.ndarray, shape: tuple[int, ...]) -> n
     return checked_labels(operation, y, *shape)
 
 
-def log_likelihood(likelihood: Fixed, outputs: Any, y: np.ndarray, noise: float | None) -> Any:
-    """log p(y | outputs), summed over the data; of an array or a tensor, its gradient included."""
+def log_likelihood(
+    likelihood: Fixed, outputs: np.ndarray, y: np.ndarray, noise: float | None
+) -> tuple[float, np.ndarray]:
+    """log p(y | outputs), summed over the data, and its gradient by the outputs. float64."""
+    outputs = outputs.astype(np.float64)
     if likelihood == "categorical":
-        return ops.cross_entropy(outputs, labels=y) * -float(len(y))
+        logs, rows = ops.log_softmax(outputs, backend="numpy"), np.arange(len(y))
+        gradient = -np.exp(logs)
+        gradient[rows, y] += 1
+        return float(logs[rows, y].sum()), gradient
     assert noise is not None
-    d = outputs - y
-    return (d * d).sum() * (-0.5 / noise) - 0.5 * y.size * math.log(2 * math.pi * noise)
+    d = y - outputs
+    return -0.5 * (float((d * d).sum()) / noise + y.size * math.log(2 * math.pi * noise)), d / noise
 
 
 def outputs_with(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -85,17 +84,17 @@ class Swag:
     def sample(self, samples: int, key: Key, scale: float = 0.5) -> np.ndarray:
         """Weights, (samples, P). float64. Sample t is a function of the key and t alone.
 
-        Draws: at sample t + 1 of the key's address, P normal numbers by its draw 0 and K by its draw 1.
-        Raises: ValueError before anything was collected, or for a key of a Monte-Carlo sample.
+        Draws: row t of normal numbers (samples, P) at the key's draw 0, and of (samples, K) at its draw 1.
+        Raises: ValueError before anything was collected, or for a key that is a draw itself.
         """
         samples = whole_number("Swag.sample", "samples", samples, 1)
         positive_number("Swag.sample", "scale", scale)
         if not self.collected:
             raise ValueError("Swag.sample: no weights were collected; call .collect() while the model is trained")
-        if key.sample:
-            raise ValueError(f"Swag.sample: samples take the samples of the key, so its own must be 0, got {key}")
-        spread, deviation = self._spread(), np.sqrt(self.variance)
-        return np.stack([self.mean + np.sqrt(scale) * _drawn(deviation, spread, key, t) for t in range(samples)])
+        spread = self._spread()  # (K, P)
+        apart = bernoulli.normal(key.draw(0), Index.whole((samples, len(self.mean)))) * np.sqrt(self.variance)
+        along = bernoulli.normal(key.draw(1), Index.whole((samples, len(spread)))) @ spread
+        return self.mean + np.sqrt(scale) * (apart + along)  # (samples, P)
 
     def predict(
         self,
@@ -144,13 +143,6 @@ class Swag:
             raise ValueError(f"Swag: this state is of another model or rank, nothing was loaded: {shapes}")
         self.collected = int(state["collected"])
         self.mean, self.squares, self.deviations = (np.array(state[name], np.float64) for name in shapes)
-
-
-def _drawn(deviation: np.ndarray, spread: np.ndarray, key: Key, t: int) -> np.ndarray:
-    """sqrt(variance) e + D e' / sqrt(K - 1), of sample t. (P,)"""
-    here = replace(key, sample=t + 1)
-    own = deviation * bernoulli.normal(here.draw(0), Index.whole(deviation.shape))
-    return own + bernoulli.normal(here.draw(1), Index.whole(len(spread))) @ spread if len(spread) else own
 
 
 def _normalised(model: Module) -> list[BatchNorm]:
