@@ -83,7 +83,7 @@ def test_a_normal_density_has_its_mean_and_covariance():
 
 
 def test_the_step_is_as_large_as_the_acceptance_allows():
-    """The mean of the steps is kept, and accepts a little more than the steps do on average: large ones accept little."""
+    """The mean of the steps is kept; it accepts a little more than they do on average: large ones accept little."""
     steps = []
     for wanted in (0.6, 0.8, 0.95):
         chains = sample_hmc(normal, SPREAD, 300, key=Key(0), warmup=1000, leapfrogs=3, acceptance=wanted)
