@@ -190,6 +190,19 @@ def test_the_checkpoint_of_another_run_is_refused(tmp_path, other):
         sample_hmc(quartic, SPREAD, 150, key=Key(4), warmup=70, leapfrogs=5, checkpoint=path)
 
 
+def test_a_damaged_checkpoint_and_a_missing_folder_are_named(tmp_path):
+    path = tmp_path / "chains.npz"
+    run(checkpoint=path)
+    whole = path.read_bytes()
+    np.savez(tmp_path / "other.npz", x=np.ones(2))
+    for content in (whole[:1000], b"", b"text", (tmp_path / "other.npz").read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"chains\.npz is no checkpoint, or a damaged one .*; remove it"):
+            run(checkpoint=path)
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        run(checkpoint=tmp_path / "absent" / "chains.npz")
+
+
 def test_executors_give_the_same_bits(rng):
     with ThreadPoolExecutor(2) as pool:
         assert same(run(executor=pool), run())

@@ -26,7 +26,6 @@ from .parameter_vectors import (
     one_output,
     outputs_with,
     own_copy,
-    parameter_vector,
     positive_number,
 )
 from .predictive import Prediction
@@ -145,8 +144,9 @@ def sample_posterior(
 
     Math: p(w | data) proportional to p(y | x, w) N(w; 0, I / prior_precision).
     likelihood: "categorical": logits (N, C), y classes (N,). "gaussian": y numbers, with `noise_variance`.
-    starts: weights (chains, P), or by default the model's, each chain's moved by a tenth of the prior's standard
-        deviation. options: those of `sample_hmc`, such as warmup, leapfrogs, scales, checkpoint and executor.
+    starts: weights (chains, P); by default draws of the prior, far apart, so that chains which agree have found the
+        posterior. Of the model only what it computes counts, not its weights. options: those of `sample_hmc`, such as
+        warmup, leapfrogs, scales, checkpoint and executor.
     Draws: as `sample_hmc`; the starts of chain c by draw 2 at sample c + 1.
     Raises: ValueError for targets that do not fit; RuntimeError for an unseeded model; and as `sample_hmc`.
     Reference: Neal, "Bayesian learning for neural networks" (1996); Izmailov et al., "What are Bayesian neural network
@@ -163,13 +163,12 @@ def sample_posterior(
     """
     density = LogPosterior(model, x, y, likelihood, noise_variance=noise_variance, prior_precision=prior_precision)
     if starts is None:
-        here = parameter_vector(model.parameters())
-        spread = 0.1 / math.sqrt(prior_precision)
+        size = sum(parameter.size for parameter in density.parameters)
         count = whole_number("sample_posterior", "chains", chains, 1)
-        starts = [here + spread * _normal(key, chain, here.shape) for chain in range(count)]
+        starts = [_normal(key, chain, size) / math.sqrt(prior_precision) for chain in range(count)]
     sampled = sample_hmc(density, np.asarray(starts), draws, key=key, **options)
     return Posterior(density.model, sampled, likelihood, density.noise)
 
 
-def _normal(key: Key, chain: int, shape: tuple[int, ...]) -> np.ndarray:
-    return bernoulli.normal(replace(key, sample=chain + 1).draw(2), Index.whole(shape))
+def _normal(key: Key, chain: int, size: int) -> np.ndarray:
+    return bernoulli.normal(replace(key, sample=chain + 1).draw(2), Index.whole(size))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -165,7 +166,7 @@ def sample_hmc(
     """
     sampler, chains = _checked(log_density, starts, key, warmup, leapfrogs, acceptance, scales)
     total = sampler.warmup + whole_number("sample_hmc", "draws", draws, 8)
-    path = None if checkpoint is None else Path(checkpoint)
+    path = _checked_path(checkpoint)
     executor = checked_executor("sample_hmc", executor)
     fingerprint = _fingerprint(sampler, chains)
     chains = _resumed(path, fingerprint, chains)
@@ -319,6 +320,15 @@ def _fingerprint(sampler: Sampler, chains: list[Chain]) -> str:
     return digest.hexdigest()
 
 
+def _checked_path(checkpoint: str | Path | None) -> Path | None:
+    if checkpoint is None:
+        return None
+    path = Path(checkpoint)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"sample_hmc: {path}: no such folder {path.parent}")
+    return path
+
+
 def _write(path: Path, fingerprint: str, chains: list[Chain]) -> None:
     """Complete or not at all: written beside its place, and then moved there."""
     held: dict[str, Any] = {
@@ -337,12 +347,22 @@ def _resumed(path: Path | None, fingerprint: str, chains: list[Chain]) -> list[C
     """The chains as the file has them; those that begin where there is none."""
     if path is None or not path.exists():
         return chains
-    with np.load(path, allow_pickle=False) as file:
-        if str(file["fingerprint"]) != fingerprint:
-            raise ValueError(f"sample_hmc: {path} is of another run (density, starts, key or settings); remove it")
-        return [replace(chain, **_stored(file, chain.number)) for chain in chains]
+    held = _read(path)
+    if str(held["fingerprint"]) != fingerprint:
+        raise ValueError(f"sample_hmc: {path} is of another run (density, starts, key or settings); remove it")
+    return [replace(chain, **_stored(held, chain.number)) for chain in chains]
 
 
-def _stored(file: Any, number: int) -> dict[str, Any]:
-    numbers = {name: file[f"{name}.{number}"].item() for name in _NUMBERS}
-    return numbers | {name: file[f"{name}.{number}"] for name in _ARRAYS}
+def _read(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            held = dict(arrays)
+        held["fingerprint"]  # every checkpoint has one
+    except (BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"sample_hmc: {path} is no checkpoint, or a damaged one ({error}); remove it") from None
+    return held
+
+
+def _stored(held: dict[str, np.ndarray], number: int) -> dict[str, Any]:
+    numbers = {name: held[f"{name}.{number}"].item() for name in _NUMBERS}
+    return numbers | {name: held[f"{name}.{number}"] for name in _ARRAYS}

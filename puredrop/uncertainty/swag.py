@@ -32,6 +32,7 @@ class Swag:
     Math: weights ~ N(mean, scale (diag(variance) + D D^T / (K - 1))), with D the deviations of the last K = `rank`
         weights from the mean at their time. A sample is mean + sqrt(scale) (sqrt(variance) e + D e' / sqrt(K - 1)),
         with normal e (P,) and e' (K,); scale 1/2 is the paper's. While K is below 2 it has the diagonal alone.
+        (The authors' code divides by their number at most less 1, also while it holds fewer.)
     The state is saved with `state_dict`; collecting goes on from a loaded one as if nothing had been in between.
     Reference: Maddox et al., "A simple baseline for Bayesian uncertainty in deep learning" (2019).
 
@@ -93,7 +94,8 @@ class Swag:
             raise ValueError("Swag.sample: no weights were collected; call .collect() while the model is trained")
         spread = self._spread()  # (K, P)
         apart = bernoulli.normal(key.draw(0), Index.whole((samples, len(self.mean)))) * np.sqrt(self.variance)
-        along = bernoulli.normal(key.draw(1), Index.whole((samples, len(spread)))) @ spread
+        numbers = bernoulli.normal(key.draw(1), Index.whole((samples, len(spread))))
+        along = np.einsum("tk,kp->tp", numbers, spread)  # a matrix product's rounding would depend on `samples`
         return self.mean + np.sqrt(scale) * (apart + along)  # (samples, P)
 
     def predict(
