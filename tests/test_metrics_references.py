@@ -85,20 +85,11 @@ EQUAL = {
 }
 
 
-IN_FLOAT32 = {
-    "torchmetrics ece l1",
-    "torchmetrics ece l2",
-    "torchmetrics ece max",
-    "torch-uncertainty classwise ece",
-    "baal epig",
-}
-
-
 @pytest.mark.parametrize("name", EQUAL)
 def test_equals(name):
     ours, theirs = np.asarray(EQUAL[name]()), np.array(GOLDEN["expected"][name])
     assert ours.shape == theirs.shape
-    assert np.abs(ours - theirs).max() < (1e-7 if name in IN_FLOAT32 else 1e-8)
+    assert np.abs(ours - theirs).max() < 1e-8
 
 
 def test_smooth_ece_differs_from_relplot_by_its_guard_against_division_alone():

@@ -1,11 +1,14 @@
-"""The normal distribution, from the standard library: puredrop does not need SciPy."""
+"""The normal distribution in float64, without SciPy."""
 
 from __future__ import annotations
 
 import math
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
+
+from .. import ops
 
 LOG_TWO_PI = math.log(2 * math.pi)
 
@@ -17,11 +20,10 @@ def normal_pdf(z: np.ndarray) -> np.ndarray:
 
 def normal_cdf(z: np.ndarray) -> np.ndarray:
     """The distribution function of the standard normal, accurate in both tails."""
-    scaled = np.ravel(z) / -math.sqrt(2)
-    return np.fromiter(map(math.erfc, scaled), np.float64, scaled.size).reshape(np.shape(z)) / 2
+    return ops.normal_cdf(np.asarray(z, np.float64), backend="numpy")
 
 
-def normal_quantile(levels: np.ndarray) -> np.ndarray:
+def normal_quantile(levels: Any) -> np.ndarray:
     """The inverse of the distribution function, for levels strictly between 0 and 1."""
     inverse = NormalDist().inv_cdf
     return np.fromiter(map(inverse, np.ravel(levels)), np.float64, np.size(levels)).reshape(np.shape(levels))

@@ -53,6 +53,7 @@ def of_torch(g):
     from torch_uncertainty.metrics import classification as tu
     from torch_uncertainty.metrics.sparsification import AUSE
     from torchmetrics.functional.classification import multiclass_calibration_error
+    from torchmetrics.functional.classification.calibration_error import _ce_compute
 
     torch.set_default_dtype(torch.float64)
 
@@ -68,8 +69,9 @@ def of_torch(g):
     inside, outside = torch.tensor(g["inside"]), torch.tensor(g["outside"])
     scores, is_outside = torch.cat([inside, outside]), torch.cat([torch.zeros(50), torch.ones(30)]).long()
     errors = (torch.tensor(g["y"]) - torch.tensor(g["mean"])).abs()
-    result = {
-        f"torchmetrics ece {norm}": multiclass_calibration_error(p, y, 4, n_bins=15, norm=norm)
+    confidence, favourite = p.max(1)
+    result = {  # multiclass_calibration_error would round the confidences to float32 first
+        f"torchmetrics ece {norm}": _ce_compute(confidence, favourite.eq(y).double(), 15, norm)
         for norm in ("l1", "l2", "max")
     }
     certain = torch.tensor(g["certain"]), torch.tensor(g["certain_labels"])
