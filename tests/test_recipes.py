@@ -38,6 +38,15 @@ def test_the_example_of_the_streams_gives_what_pytorch_draws(torch):
     assert np.array_equal(names["state"], torch.get_rng_state().numpy())
 
 
+PREDICTION = re.findall(r"```python\n(.*?)```", (DOCS / "prediction.md").read_text(), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(len(PREDICTION)))
+def test_the_page_on_prediction_runs_as_written(number):
+    assert "assert " in PREDICTION[number]
+    exec(PREDICTION[number], {"__name__": "page"})
+
+
 @pytest.mark.parametrize("page", ["recipes.md", "variants.md"])
 def test_links_lead_somewhere(page):
     text = (DOCS / page).read_text()

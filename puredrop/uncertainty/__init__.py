@@ -1,17 +1,23 @@
 """What a model with dropout knows, and what it does not."""
 
-from .metrics import Reliability, accuracy, ece, entropy, mutual_information, nll, reliability
-from .prediction import Prediction, predict, predict_samples
+from . import metrics
+from .categorical import CategoricalPrediction
+from .exact import exact_predict, expected_plug_in
+from .inputs import Shared
+from .metrics import *  # noqa: F403
+from .normal_prediction import NormalPrediction
+from .prediction import predict
+from .predictive import Prediction
+from .sampling import predict_samples
 
 __all__ = [
-    "Prediction",
-    "Reliability",
-    "accuracy",
-    "ece",
-    "entropy",
-    "mutual_information",
-    "nll",
-    "predict",
     "predict_samples",
-    "reliability",
+    "predict",
+    "Prediction",
+    "CategoricalPrediction",
+    "NormalPrediction",
+    "Shared",
+    "exact_predict",
+    "expected_plug_in",
 ]
+__all__ += metrics.__all__
