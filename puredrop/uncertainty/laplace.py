@@ -20,6 +20,7 @@ from ..random import Index, Key, bernoulli
 from ..variants.door import whole_number
 from .categorical import CategoricalPrediction
 from .closed_form import GaussianFunctionPrediction, ProbabilitiesAlone
+from .door import finite
 from .jacobians import Block, jacobian_blocks
 from .normal_prediction import NormalPrediction
 from .parameter_vectors import (
@@ -242,7 +243,7 @@ def fit_laplace(
     x, own = checked_rows("fit_laplace", x), own_copy(model)
     chosen = tuple(own.parameters()[i] for i in places)
     _require_room(structure, sum(parameter.size for parameter in chosen))
-    outputs = one_output("fit_laplace", own, x).numpy().astype(np.float64)
+    outputs = finite("fit_laplace", "the model's output", one_output("fit_laplace", own, x))
     y = checked_targets("fit_laplace", likelihood, y, outputs.shape)
     curvatures, vectors = _curvature(own, chosen, x, likelihood, structure, progress)
     evidence = _at_the_weights(likelihood, outputs, y, noise)
