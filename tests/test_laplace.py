@@ -299,7 +299,7 @@ def test_what_does_not_fit_is_refused(error, message, options):
 def test_outputs_that_are_not_finite_are_refused():
     net = nn.Linear(1, 2).seed(0)
     net.bias.fill([0.0, np.inf])
-    with pytest.raises(ValueError, match=r"fit_laplace: the model's output must be finite; NaN or infinite at \(0, 1\)"):
+    with pytest.raises(ValueError, match=r"fit_laplace: the model's output must be finite; .* at \(0, 1\)"):
         fit_laplace(net, np.ones((2, 1), np.float32), [0, 1])
 
 
