@@ -125,6 +125,14 @@ def test_a_wrong_path_is_seen(monkeypatch):
     assert outcome(row).mismatches > 1_000
 
 
+def test_without_the_libraries_live_rows_are_skipped_by_name(monkeypatch):
+    monkeypatch.setattr("puredrop.conformance.streams.row.find_spec", lambda package: None)
+    live = [row for row in ROWS if row.library in ("jax", "flax", "equinox") and row.source == "live"]
+    outcomes = [outcome(row) for row in live]
+    assert {one.status for one in outcomes} == {"skipped"}
+    assert {one.reason for one in outcomes} <= {f"{name} is not installed" for name in ("jax", "flax", "equinox")}
+
+
 @pytest.mark.parametrize("name", ["jax", "flax", "nnx", "equinox"])
 def test_masks_are_printed_without_the_library(capsys, name):
     assert main(["masks", "--like", name, "--seed", "0", "--shape", "2x6", "--p", "0.5"]) == 0
