@@ -19,7 +19,7 @@ _MOST_BLOCKS, _MOST_ROWS = (1 << 31) - 1, 65535  # of a grid, along x and along 
 DRAW = np.dtype([(name, "<u4") for name in ("k0", "k1", "c1", "c2", "c3", "hi")] + [("lo", "<u8")])
 RUN = np.dtype([("start", "<u8"), ("size", "<u8")])
 WALK = np.dtype(
-    [("offset", "<u8"), ("size", "<u8"), ("axes", "<u8")]
+    [(name, "<u8") for name in ("offset", "size", "axes")]
     + [("shape", "<u8", AXES), ("element", "<i8", AXES), ("rate", "<i8", AXES)]
 )
 MAP32 = np.dtype([("scale", "<f4"), ("shift", "<f4"), ("fill", "<f4"), ("shifts", "<u4")])
@@ -29,6 +29,9 @@ BLOCKS = np.dtype(
     + [("row_step", "<i8"), ("column_step", "<i8")]
 )
 _ELEMENTS = {"float64": "F64", "float32": "F32", "float16": "F16", "uint16": "BF16", "bfloat16": "BF16"}
+
+
+_NEVER = Threshold(0, 0)
 
 
 class Where(NamedTuple):
@@ -51,7 +54,7 @@ def element(dtype: Any) -> str:
     return _ELEMENTS[name]
 
 
-def draw(address: Sequence[int], threshold: Threshold = Threshold(0, 0)) -> np.ndarray:
+def draw(address: Sequence[int], threshold: Threshold = _NEVER) -> np.ndarray:
     """The structure Draw: the address of a key and, where it is one for all elements, the threshold. (1,)"""
     one_rate = np.ndim(threshold.hi) == 0 and np.ndim(threshold.lo) == 0
     hi, lo = threshold if one_rate else (0, 0)
@@ -70,11 +73,13 @@ def blocks(height: int, width: int, block: tuple[int, int], row_step: int, colum
     return np.array([(height, width, *block, row_step, column_step)], BLOCKS)
 
 
-def where(index: Index, noise: bool = False, rates: Sequence[int] = (), row_width: int = 0) -> Where:
+def where(
+    index: Index, noise: bool = False, rates: Sequence[int] = (), row_width: int = 0, walk: bool = False
+) -> Where:
     """The index of an array of `index.shape` (noise=True: of `index.noise_shape`) in as few axes as possible.
 
     rates: the shape of a table of thresholds or scales, C-contiguous, that broadcasts to that shape.  row_width: the
-    kernel begins anew at each row of so many positions.
+    kernel begins anew at each row of so many positions.  walk: never a Run.
     Raises: ValueError where more than 8 axes are left.
 
     >>> where(Index.whole((4, 6))).name, where(Index.whole((4, 6), shared=0)).name
@@ -83,15 +88,19 @@ def where(index: Index, noise: bool = False, rates: Sequence[int] = (), row_widt
     shape = index.noise_shape if noise else index.shape
     size, axes = math.prod(shape), _merged(_axes(index, shape, tuple(rates)), index.rows is not None)
     consecutive = index.rows is None and [axis[1:] for axis in axes] in ([(1, 0)], [])
-    if consecutive and index.offset % 8 == 0 and row_width % 8 == 0:
+    if consecutive and index.offset % 8 == 0 and row_width % 8 == 0 and not walk:
         return Where("Run", np.array([(index.offset, size)], RUN), None)
     if len(axes) > AXES:
-        raise ValueError(
-            f"the kernels walk along {AXES} axes at most; {len(axes)} are left of shape {shape} after merging"
-        )
+        raise ValueError(f"the kernels walk along at most {AXES} axes; shape {shape} has {len(axes)} after merging")
     axes = axes or [(1, 0, 0)]
     padded = np.array(axes + [(1, 0, 0)] * (AXES - len(axes)), np.int64).T  # (3, AXES)
     return Where("Walk", np.array([(index.offset, size, len(axes), *padded)], WALK), index.rows)
+
+
+def maps(seeds: Index) -> Where:
+    """For block_mask: where the seeds of each map begin; the last two axes of `seeds` are those of a map."""
+    axes = slice(0, -2)
+    return where(Index(seeds.shape[axes], seeds.strides[axes], seeds.offset, seeds.rows), walk=True)
 
 
 _Axis = tuple[int, int, int]  # length, stride in element numbers, stride in the table of rates
@@ -120,16 +129,13 @@ def _merged(axes: list[_Axis], first_has_rows: bool) -> list[_Axis]:
     return kept
 
 
-def launch(
-    tasks: int, keys: int = 1, threads_a_task: int = 1, processors: int = 132
-) -> tuple[tuple[int, int], tuple[int]]:
-    """(grid, block) for `tasks` tasks of one thread each (or of `threads_a_task`: 256 for a row or tile) and `keys` keys.
+def launch(tasks: int, keys: int = 1, *, threads: int = 1, processors: int = 132) -> tuple[tuple[int, ...], ...]:
+    """(grid, block) for so many tasks of `threads` threads each (1, or 256 for a row or tile) and so many keys.
 
-    >>> launch(-(-1_000_000 // 8)), launch(10, keys=3, threads_a_task=256)
+    >>> launch(125_000), launch(10, keys=3, threads=256)
     (((489, 1), (256,)), ((10, 3), (256,)))
     """
-    wanted = -(-tasks * threads_a_task // THREADS)
-    across = min(wanted, processors * BLOCKS_A_PROCESSOR, _MOST_BLOCKS)
+    across = min(-(-tasks * threads // THREADS), processors * BLOCKS_A_PROCESSOR, _MOST_BLOCKS)
     return (max(1, across), max(1, min(keys, _MOST_ROWS))), (THREADS,)
 
 

@@ -23,10 +23,10 @@ import numpy as np
 HERE = Path(__file__).parent
 COMPILER = "g++"
 # No contraction to fused multiply-adds, as the kernels ask for on a GPU; aliasing as CUDA compilers take it.
-FLAGS = "-std=c++17 -O1 -fPIC -shared -ffp-contract=off -fno-strict-aliasing -Wno-unknown-pragmas".split()
+FLAGS = ("-std=c++17", "-O1", "-fPIC", "-shared", "-ffp-contract=off", "-fno-strict-aliasing", "-Wno-unknown-pragmas")
 SANITIZERS = {
-    "address": "-fsanitize=address,undefined -fno-sanitize-recover=undefined -g".split(),
-    "thread": "-fsanitize=thread -g".split(),
+    "address": ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g"),
+    "thread": ("-fsanitize=thread", "-g"),
 }
 
 
