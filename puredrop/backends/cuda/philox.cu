@@ -1,7 +1,7 @@
 // Random bits: Philox4x32-10, and the decision of eight elements from one block of it.
 struct Draw {
   u32 k0, k1, c1, c2, c3;  // the address of a key: see puredrop/random/key.py
-  u32 hi;                  // the threshold: see puredrop/random/bernoulli.py
+  u32 hi;                  // the threshold: see puredrop/random/bernoulli.py; p = 1 is hi = 65535, lo = 2^48
   u64 lo;
 };
 
@@ -85,7 +85,6 @@ __device__ __forceinline__ u32 equal_somewhere(u32 h, u32 t) {
 
 // Which elements of a block are kept at one threshold.
 __device__ __forceinline__ Kept decide(const Address& address, u64 block, u32 hi, u64 lo) {
-  if (hi >> 16) return Kept{{0, 0, 0, 0}};  // p = 1
   uint4 r = philox(address, block);
   u32 t = hi | hi << 16;
   Kept kept{{not_below(r.x, t), not_below(r.y, t), not_below(r.z, t), not_below(r.w, t)}};

@@ -56,8 +56,9 @@ def element(dtype: Any) -> str:
 
 def draw(address: Sequence[int], threshold: Threshold = _NEVER) -> np.ndarray:
     """The structure Draw: the address of a key and, where it is one for all elements, the threshold. (1,)"""
-    one_rate = np.ndim(threshold.hi) == 0 and np.ndim(threshold.lo) == 0
-    hi, lo = threshold if one_rate else (0, 0)
+    hi, lo = (0, 0) if np.ndim(threshold.hi) or np.ndim(threshold.lo) else threshold
+    if hi == 1 << 16:  # p = 1, in 16 bits: all that do not fall below the last halfword tie, and lose
+        hi, lo = (1 << 16) - 1, 1 << 48
     return np.array([(*address, hi, lo)], DRAW)
 
 
