@@ -202,10 +202,14 @@ def check_words(bench: Bench) -> None:
         for element, tolerance in (("F64", 1e-14), ("F32", 1e-6), ("F16", 4e-3)):
             dtype = ELEMENTS[element]
             noise = bench.empty(shape, dtype)
-            bench.launch(f"uniform<{element}, {where.name}>", [noise, *bench.drawn(key, UNIFORM, where)], tasks, count(key))
+            bench.launch(
+                f"uniform<{element}, {where.name}>", [noise, *bench.drawn(key, UNIFORM, where)], tasks, count(key)
+            )
             assert np.array_equal(noise, reference.BACKEND.uniform(key, index, dtype)), f"uniform: {name}, {element}"
             noise = bench.empty(shape, dtype)
-            bench.launch(f"normal<{element}, {where.name}>", [noise, *bench.drawn(key, NORMAL, where)], tasks, count(key))
+            bench.launch(
+                f"normal<{element}, {where.name}>", [noise, *bench.drawn(key, NORMAL, where)], tasks, count(key)
+            )
             distance = np.abs(noise.astype(np.float64) - reference.BACKEND.normal(key, index, dtype))
             assert distance.max() <= tolerance, f"normal: {name}, {element}"
 
@@ -256,7 +260,9 @@ def check_patterns(bench: Bench) -> None:
         for scale in (4 / 3, 1.0, 1e-3):
             arguments = [x, y, None, None, None, plan.the_map(element, scale), *bench.drawn(key, MASK, where, limit)]
             bench.launch(f"drop<{element}, Run>", [*arguments, None, None], index.size // 8)
-            assert same(widened(y), widened(expected_drop(x, keep, scale, None, 0.0))), f"drop: {element}, times {scale}"
+            assert same(widened(y), widened(expected_drop(x, keep, scale, None, 0.0))), (
+                f"drop: {element}, times {scale}"
+            )
 
 
 def check_rates(bench: Bench) -> None:
@@ -274,7 +280,9 @@ def check_rates(bench: Bench) -> None:
             arguments = [bench.holding(x), y, None, None, scales, plan.the_map(element)]
             arguments += [*bench.drawn(key, MASK, where, limit), *bench.rates(limit)]
             bench.launch(f"drop<{element}, Walk>", arguments, -(-index.size // 8))
-            assert same(widened(y), widened(expected_drop(x, keep, scale, None, 0.0))), f"drop: {element}, rates {shape}"
+            assert same(widened(y), widened(expected_drop(x, keep, scale, None, 0.0))), (
+                f"drop: {element}, rates {shape}"
+            )
 
 
 def check_residual(bench: Bench) -> None:
@@ -327,7 +335,9 @@ def _check_gather(bench: Bench, element: str, table: np.ndarray, ids: np.ndarray
     bench.launch(f"gather_rows<{element}>", arguments, ids.shape[1] * -(-width // 8), count(key))
     keep = reference.BACKEND.keep(key, Index.whole(len(table)), limit).reshape(len(ids), -1)
     kept = np.take_along_axis(keep, ids, 1)[..., None]
-    assert same(widened(y), widened(expected_drop(table[ids], kept, 1 / 0.6, None, 0.5))), f"gather_rows: {element}, {width}"
+    assert same(widened(y), widened(expected_drop(table[ids], kept, 1 / 0.6, None, 0.5))), (
+        f"gather_rows: {element}, {width}"
+    )
 
 
 def _check_add(bench: Bench, element: str, x: np.ndarray, ids: np.ndarray) -> None:
@@ -351,13 +361,24 @@ def _check_add(bench: Bench, element: str, x: np.ndarray, ids: np.ndarray) -> No
 
 def check_blocks(bench: Bench) -> None:
     """Blocks on maps smaller and larger than a tile, odd and even, wide and high."""
-    for size, block in (((5, 7), (2, 3)), ((40, 33), (7, 7)), ((33, 70), (1, 64)), ((64, 64), (33, 2)), ((1, 9), (1, 4))):
+    for size, block in (
+        ((5, 7), (2, 3)),
+        ((40, 33), (7, 7)),
+        ((33, 70), (1, 64)),
+        ((64, 64), (33, 2)),
+        ((1, 9), (1, 4)),
+    ):
         for key in KEYS:
             places = tuple(n - b + 1 for n, b in zip(size, block, strict=True))
             seeds, limit = Index.whole((4, 2, *places))[1:], threshold(0.05)
             where, maps = plan.maps(seeds), 6 * count(key)
             keep, kept = bench.empty((maps, *size), np.bool_), bench.holding(np.zeros(maps, np.uint32))
-            arguments = [keep, kept, plan.blocks(*size, block, *seeds.strides[-2:]), *bench.drawn(key, MASK, where, limit)]
+            arguments = [
+                keep,
+                kept,
+                plan.blocks(*size, block, *seeds.strides[-2:]),
+                *bench.drawn(key, MASK, where, limit),
+            ]
             bench.launch("block_mask", arguments, 6 * plan.tiles(*size), count(key), threads=plan.THREADS)
             dropped = ~reference.BACKEND.keep(key, seeds, limit).reshape(maps, *places)
             covered = np.zeros(keep.shape, np.bool_)
@@ -369,8 +390,15 @@ def check_blocks(bench: Bench) -> None:
 
 def check_softmax(bench: Bench) -> None:
     """Softmax within the rounding of its sums; what is dropped from it, bit for bit; and its gradient."""
-    for index in (Index.whole((5, 83)), Index.whole((3, 300))[1:], Index.whole((5, 83), shared=0), Index.whole((2, 2056))):
-        for (element, tolerance), key in zip({"F64": 1e-14, "F32": 2e-6, "F16": 1e-3, "BF16": 1e-2}.items(), KEYS * 2, strict=True):
+    for index in (
+        Index.whole((5, 83)),
+        Index.whole((3, 300))[1:],
+        Index.whole((5, 83), shared=0),
+        Index.whole((2, 2056)),
+    ):
+        for (element, tolerance), key in zip(
+            {"F64": 1e-14, "F32": 2e-6, "F16": 1e-3, "BF16": 1e-2}.items(), KEYS * 2, strict=True
+        ):
             _check_one_softmax(bench, element, tolerance, index, key)
 
 
@@ -382,7 +410,9 @@ def _check_one_softmax(bench: Bench, element: str, tolerance: float, index: Inde
     where, a_map = plan.where(index, row_width=width), plan.the_map(element, 1 / 0.7)
     rest = [np.uint64(width), a_map, *bench.drawn(key, MASK, where, limit), None, None]
     rows = index.size // width
-    bench.launch(f"softmax_drop<{element}, {where.name}>", [bench.holding(x), p, y, *rest], rows, count(key), plan.THREADS)
+    bench.launch(
+        f"softmax_drop<{element}, {where.name}>", [bench.holding(x), p, y, *rest], rows, count(key), plan.THREADS
+    )
     with np.errstate(invalid="ignore"):
         e = np.exp(widened(x).astype(np.float64) - widened(x).astype(np.float64).max(-1, keepdims=True))
         weights = np.nan_to_num(e / e.sum(-1, keepdims=True))
@@ -390,7 +420,13 @@ def _check_one_softmax(bench: Bench, element: str, tolerance: float, index: Inde
     assert np.abs(widened(p) - weights).max() <= tolerance, f"softmax_drop: {element}"
     assert same(widened(y), widened(expected_drop(p, keep, 1 / 0.7, None, 0.0))), f"softmax_drop: {element}, dropped"
     held = bench.holding(p)
-    bench.launch(f"softmax_drop_grad<{element}, {where.name}>", [bench.holding(g), held, dx, *rest], rows, count(key), plan.THREADS)
+    bench.launch(
+        f"softmax_drop_grad<{element}, {where.name}>",
+        [bench.holding(g), held, dx, *rest],
+        rows,
+        count(key),
+        plan.THREADS,
+    )
     wide = widened(p).astype(np.float64)
     arriving = np.where(keep, widened(g) / 0.7, 0.0)
     expected = wide * (arriving - (wide * arriving).sum(-1, keepdims=True))
