@@ -30,8 +30,8 @@ template <class T> __device__ __forceinline__ Eight<T> dropped(const Eight<T>& x
 }
 
 // Whole groups of eight, at one key.
-template <class T, class W> __device__ __forceinline__ void drop_by_eight(const typename T::Store* from, typename T::Store* to, const typename T::Store* other,
-                                                                          u8* bits, const Map<typename T::Wide>& map, const Address& address,
+template <class T, class W, class A> __device__ __forceinline__ void drop_by_eight(const typename T::Store* from, typename T::Store* to, const typename T::Store* other,
+                                                                          u8* bits, const Map<typename T::Wide>& map, const A& address,
                                                                           const Draw& draw, const W& where, const i64* rows, const u32* his,
                                                                           const u64* los, u64 whole) {
   const Eight<T> filled = all_eight<T>(map.fill);
@@ -56,8 +56,8 @@ drop(const typename T::Store* __restrict__ x, typename T::Store* __restrict__ y,
     Address address = address_of(draw, keys, k);
     if (keys)
       drop_by_eight<T>(from, to, other, save, map, address, draw, where, rows, his, los, whole);
-    else  // from the parameters, where all threads read it as one
-      drop_by_eight<T>(from, to, other, save, map, Address{draw.k0, draw.k1, draw.c1, draw.c2, draw.c3}, draw, where, rows, his, los, whole);
+    else
+      drop_by_eight<T>(from, to, other, save, map, draw, draw, where, rows, his, los, whole);
     FOR_EACH_GROUP(first, 8, whole, where.size) {
       u32 kept = 0;
       ONE_BY_ONE for (u64 at = first; at < least(first + 8, where.size); ++at) {

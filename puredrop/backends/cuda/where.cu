@@ -100,12 +100,13 @@ template <class W> __device__ __forceinline__ u32 kept_bits_at(const W& where, c
 }
 
 // Which of the eight elements from position `first` on are kept; `first` is a multiple of 8.
-__device__ __forceinline__ Kept kept_at(const Run& run, const i64*, const Address& address, const Draw& draw, const u32*, const u64*, u64 first) {
+template <class A> __device__ __forceinline__ Kept kept_at(const Run& run, const i64*, const A& address, const Draw& draw, const u32*, const u64*, u64 first) {
   return decide(address, (run.start + first) >> 3, draw.hi, draw.lo);
 }
 
-__device__ __forceinline__ Kept kept_at(const Walk& walk, const i64* rows, const Address& address, const Draw& draw, const u32* his, const u64* los, u64 first) {
-  return kept_from_bits(kept_bits_at(walk, rows, address, draw, his, los, first, 8));
+template <class A> __device__ __forceinline__ Kept kept_at(const Walk& walk, const i64* rows, const A& address, const Draw& draw, const u32* his,
+                                                           const u64* los, u64 first) {
+  return kept_from_bits(kept_bits_at(walk, rows, short_address(address), draw, his, los, first, 8));
 }
 
 // For what is left over: whether the element at one position is kept. Out of line, for it is seldom used and long.
