@@ -70,9 +70,9 @@ __device__ __forceinline__ bool tie_is_dropped(Address address, u64 e, u64 lo) {
   return t >> 16 < lo;
 }
 
-// Which elements of a block are ties that are dropped. Called once in 8,192 blocks, and out of line: its instructions and
-// registers cost the others nothing.
-__device__ __noinline__ u32 settle_eight(Address address, u64 block, uint4 r, u32 hi, u64 lo) {
+// Which elements of a block are ties that are dropped: asked once in 8,192 blocks. As a function of its own it would cost
+// the others more than it does as a branch that is not taken: registers that a call must leave alone, and spills.
+__device__ __forceinline__ u32 dropped_ties(Address address, u64 block, uint4 r, u32 hi, u64 lo) {
   u32 dropped = 0;
 #pragma unroll 1
   for (u32 i = 0; i < 8; ++i)
@@ -99,8 +99,8 @@ template <class A> __device__ __forceinline__ Kept decide(const A& address, u64 
   u32 t = hi | hi << 16;
   Kept kept{{not_below(r.x, t), not_below(r.y, t), not_below(r.z, t), not_below(r.w, t)}};
   u32 ties = (equal_somewhere(r.x, t) | equal_somewhere(r.y, t) | equal_somewhere(r.z, t) | equal_somewhere(r.w, t)) & 0x80008000u;
-  if (ties && lo) {
-    Kept lost = kept_from_bits(settle_eight(short_address(address), block, r, hi, lo));
+  if (__builtin_expect(ties && lo, 0)) {
+    Kept lost = kept_from_bits(dropped_ties(short_address(address), block, r, hi, lo));
 #pragma unroll
     for (int i = 0; i < 4; ++i) kept.w[i] &= ~lost.w[i];
   }

@@ -3,12 +3,14 @@ const int AXES = 8;
 
 // Elements start .. start + size, start a multiple of 8: eight positions from a multiple of 8 on are one block.
 struct Run {
+  static const bool WHOLE_BLOCKS = true;
   u64 start, size;
 };
 
 // Position (i_0, ..., i_n), in C order, is element offset + rows[i_0] * element[0] + sum of i_k * element[k]. The same
 // walk with the strides `rate` finds its entry in a table of thresholds and scales.
 struct Walk {
+  static const bool WHOLE_BLOCKS = false;
   u64 offset, size, axes;
   u64 shape[AXES];
   i64 element[AXES], rate[AXES];
@@ -109,8 +111,8 @@ template <class A> __device__ __forceinline__ Kept kept_at(const Walk& walk, con
   return kept_from_bits(kept_bits_at(walk, rows, short_address(address), draw, his, los, first, 8));
 }
 
-// For what is left over: whether the element at one position is kept. Out of line, for it is seldom used and long.
-__device__ __noinline__ bool element_is_kept(Address address, u64 e, u32 hi, u64 lo) {
+// For what is left over: whether one element is kept.
+__device__ __forceinline__ bool element_is_kept(Address address, u64 e, u32 hi, u64 lo) {
   Drawn drawn = nothing_drawn();
   return !is_dropped(drawn, address, e, hi, lo);
 }
@@ -120,8 +122,18 @@ struct One {
   i64 rate;  // its entry in a table of rates
 };
 
-template <class W> __device__ __forceinline__ One one_at(const W& where, const i64* rows, const Address& address, const Draw& draw, const u32* his,
-                                                         const u64* los, u64 position) {
-  Cursor cursor = cursor_at(where, rows, position);
+__device__ __forceinline__ One one_at(const Run& run, const i64*, const Address& address, const Draw& draw, const u32*, const u64*, u64 position) {
+  return One{element_is_kept(address, run.start + position, draw.hi, draw.lo), 0};
+}
+
+__device__ __forceinline__ One one_at(const Walk& walk, const i64* rows, const Address& address, const Draw& draw, const u32* his, const u64* los, u64 position) {
+  Cursor cursor = cursor_at(walk, rows, position);
   return One{element_is_kept(address, cursor.element, his ? his[cursor.rate] : draw.hi, los ? los[cursor.rate] : draw.lo), cursor.rate};
+}
+
+// The scale of one element: only a Walk finds it in a table.
+template <class Wide> __device__ __forceinline__ Wide scale_at(const Run&, const Wide*, i64, Wide one_scale) { return one_scale; }
+
+template <class Wide> __device__ __forceinline__ Wide scale_at(const Walk&, const Wide* scales, i64 rate, Wide one_scale) {
+  return scales ? scales[rate] : one_scale;
 }
