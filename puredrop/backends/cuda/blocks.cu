@@ -24,7 +24,7 @@ __device__ __forceinline__ void draw_seeds(u8 (*seeds)[REACH + 1], const Blocks&
   }
 }
 
-__global__ void __launch_bounds__(256)
+__global__ void __launch_bounds__(256, 3)
 block_mask(u8* __restrict__ keep, u32* __restrict__ kept, Blocks b, Draw draw, const u32* __restrict__ keys, u32 key_count, const __grid_constant__ Walk where,
            const i64* __restrict__ rows) {
   __shared__ u8 seeds[REACH][REACH + 1], covered[REACH][TILE];
@@ -33,7 +33,7 @@ block_mask(u8* __restrict__ keep, u32* __restrict__ kept, Blocks b, Draw draw, c
   FOR_EACH_KEY(k) {
     Address address = address_of(draw, keys, k);
     ONE_BY_ONE for (u64 task = blockIdx.x; task < where.size * tiles; task += gridDim.x) {
-      u64 map = task / tiles, tile = task % tiles;
+      u64 map = quotient(task, tiles), tile = task - map * tiles;
       i64 top = tile / across * TILE, left = tile % across * TILE;
       draw_seeds(seeds, b, address, draw, cursor_at(where, rows, map).element, top, left);
       __syncthreads();

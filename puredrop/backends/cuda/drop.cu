@@ -58,7 +58,7 @@ __device__ __forceinline__ void drop_plainly(const typename T::Store* x, typenam
   }
 }
 
-template <class T, class W> __global__ void __launch_bounds__(256)
+template <class T, class W> __global__ void __launch_bounds__(256, W::WHOLE_BLOCKS ? 4 : 3)
 drop(const typename T::Store* __restrict__ x, typename T::Store* __restrict__ y, const typename T::Store* __restrict__ fill, u8* __restrict__ bits,
      const typename T::Wide* __restrict__ scales, Map<typename T::Wide> map, Draw draw, const u32* __restrict__ keys, u32 key_count,
      const __grid_constant__ W where, const i64* __restrict__ rows, const u32* __restrict__ his, const u64* __restrict__ los) {
@@ -86,7 +86,7 @@ drop(const typename T::Store* __restrict__ x, typename T::Store* __restrict__ y,
 }
 
 // The same map with a mask that was saved, one bit an element.
-template <class T> __global__ void __launch_bounds__(256)
+template <class T> __global__ void __launch_bounds__(256, 3)
 drop_saved(const typename T::Store* __restrict__ x, typename T::Store* __restrict__ y, const typename T::Store* __restrict__ fill,
            const u8* __restrict__ bits, u64 size, u32 key_count, Map<typename T::Wide> map) {
   const Eight<T> filled = all_eight<T>(map.fill);

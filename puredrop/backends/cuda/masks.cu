@@ -1,5 +1,5 @@
 // Masks and words as arrays, for those that want to see them.
-template <class W> __global__ void __launch_bounds__(256)
+template <class W> __global__ void __launch_bounds__(256, 3)
 keep_bytes(u8* __restrict__ out, Draw draw, const u32* __restrict__ keys, u32 key_count, const __grid_constant__ W where, const i64* __restrict__ rows,
            const u32* __restrict__ his, const u64* __restrict__ los) {
   FOR_EACH_KEY(k) {
@@ -17,7 +17,7 @@ keep_bytes(u8* __restrict__ out, Draw draw, const u32* __restrict__ keys, u32 ke
   }
 }
 
-template <class W> __global__ void __launch_bounds__(256)
+template <class W> __global__ void __launch_bounds__(256, 3)
 keep_bits(u8* __restrict__ out, Draw draw, const u32* __restrict__ keys, u32 key_count, const __grid_constant__ W where, const i64* __restrict__ rows,
           const u32* __restrict__ his, const u64* __restrict__ los) {
   FOR_EACH_KEY(k) {
@@ -48,7 +48,7 @@ __device__ __forceinline__ uint4 words_at(const Walk& walk, const i64* rows, Add
   return words;
 }
 
-template <class W> __global__ void __launch_bounds__(256)
+template <class W> __global__ void __launch_bounds__(256, 3)
 words(u32* __restrict__ out, Draw draw, const u32* __restrict__ keys, u32 key_count, const __grid_constant__ W where, const i64* __restrict__ rows) {
   FOR_EACH_KEY(k) {
     Address address = address_of(draw, keys, k);

@@ -40,7 +40,7 @@ template <class T> __device__ __forceinline__ void store_four(typename T::Store*
   if (count > 3) to[3] = T::narrow(four.w);
 }
 
-template <class T, class W> __global__ void __launch_bounds__(256)
+template <class T, class W> __global__ void __launch_bounds__(256, 3)
 uniform(typename T::Store* __restrict__ out, Draw draw, const u32* __restrict__ keys, u32 key_count, const __grid_constant__ W where, const i64* __restrict__ rows) {
   FOR_EACH_KEY(k) {
     Address address = address_of(draw, keys, k);
@@ -52,7 +52,7 @@ uniform(typename T::Store* __restrict__ out, Draw draw, const u32* __restrict__ 
   }
 }
 
-template <class T, class W> __global__ void __launch_bounds__(256)
+template <class T, class W> __global__ void __launch_bounds__(256, 3)
 normal(typename T::Store* __restrict__ out, Draw draw, const u32* __restrict__ keys, u32 key_count, const __grid_constant__ W where, const i64* __restrict__ rows) {
   FOR_EACH_KEY(k) {
     Address address = address_of(draw, keys, k);

@@ -10,7 +10,7 @@ template <class T> struct Join {
   }
 };
 
-template <class T, class W> __global__ void __launch_bounds__(256)
+template <class T, class W> __global__ void __launch_bounds__(256, 3)
 bias_drop_residual(const typename T::Store* __restrict__ x, const typename T::Store* __restrict__ bias, const typename T::Store* __restrict__ residual,
                    typename T::Store* __restrict__ y, u64 width, Map<typename T::Wide> map, Draw draw, const u32* __restrict__ keys, u32 key_count,
                    const __grid_constant__ W where, const i64* __restrict__ rows, const u32* __restrict__ his, const u64* __restrict__ los) {

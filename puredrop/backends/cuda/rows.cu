@@ -6,7 +6,7 @@ __device__ __forceinline__ bool row_is_kept(const Address& address, const Draw& 
 }
 
 // y[i] = where(keep of ids[i], table[ids[i]] * scale [+ shift], fill). A thread takes eight columns of a row.
-template <class T> __global__ void __launch_bounds__(256)
+template <class T> __global__ void __launch_bounds__(256, 3)
 gather_rows(const typename T::Store* __restrict__ table, const i64* __restrict__ ids, typename T::Store* __restrict__ y, u64 count, u64 width,
             Map<typename T::Wide> map, Draw draw, const u32* __restrict__ keys, u32 key_count) {
   const u64 groups = (width + 7) >> 3;
@@ -39,7 +39,7 @@ template <class T> __device__ __forceinline__ typename T::Wide column_sum(const 
 
 // out[numbers[s]] = where(keep of numbers[s], scale * the sum of the rows of x in segment s, 0). Every sum has one thread
 // and one order: no atomics, the same bits each time.
-template <class T> __global__ void __launch_bounds__(256)
+template <class T> __global__ void __launch_bounds__(256, 3)
 add_rows(const typename T::Store* __restrict__ x, const i64* __restrict__ order, const i64* __restrict__ starts, const i64* __restrict__ numbers,
          typename T::Store* __restrict__ out, u64 segments, u64 width, Map<typename T::Wide> map, Draw draw, const u32* __restrict__ keys) {
   const u64 groups = (width + 7) >> 3;

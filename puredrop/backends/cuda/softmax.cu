@@ -22,7 +22,7 @@ template <class Wide, class Join> __device__ __forceinline__ Wide reduced(Wide v
 __device__ __forceinline__ float exponential(float x) { return expf(x); }
 __device__ __forceinline__ double exponential(double x) { return exp(x); }
 
-template <class T, class W> __global__ void __launch_bounds__(256)
+template <class T, class W> __global__ void __launch_bounds__(256, 3)
 softmax_drop(const typename T::Store* __restrict__ x, typename T::Store* __restrict__ p, typename T::Store* __restrict__ y, u64 width,
              Map<typename T::Wide> map, Draw draw, const u32* __restrict__ keys, u32 key_count, const __grid_constant__ W where, const i64* __restrict__ rows,
              const u32* __restrict__ his, const u64* __restrict__ los) {
@@ -53,7 +53,7 @@ softmax_drop(const typename T::Store* __restrict__ x, typename T::Store* __restr
   }
 }
 
-template <class T, class W> __global__ void __launch_bounds__(256)
+template <class T, class W> __global__ void __launch_bounds__(256, 3)
 softmax_drop_grad(const typename T::Store* __restrict__ g, const typename T::Store* __restrict__ p, typename T::Store* __restrict__ dx, u64 width,
                   Map<typename T::Wide> map, Draw draw, const u32* __restrict__ keys, u32 key_count, const __grid_constant__ W where, const i64* __restrict__ rows,
                   const u32* __restrict__ his, const u64* __restrict__ los) {

@@ -1,5 +1,8 @@
 // Numbers: the element types, and arithmetic that rounds as NumPy's does.
 //
+// For all files: kernels have __launch_bounds__(256, 3): blocks of 256 threads, three of them at once on a processor. Left
+// to itself the compiler keeps fewer registers than that allows, and spills on the newest GPUs.
+//
 // CuPy appends -ftz=true to the compiler's options, which flushes subnormal float32 results even of __fmul_rn. What is written
 // as PTX is left alone, so multiplication and addition are PTX here; and never contracted to a fused multiply-add.
 // Between the #if lines stands all that a device alone can say; host/cuda_host.h says the same in C++.

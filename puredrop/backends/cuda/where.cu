@@ -27,8 +27,18 @@ __device__ __forceinline__ u64 threads_in_all() { return (u64)gridDim.x * blockD
 
 __device__ __forceinline__ u64 least(u64 a, u64 b) { return a < b ? a : b; }
 
-// A division of 64 bits takes a hundred instructions, and is seldom needed.
-__device__ __forceinline__ u64 quotient(u64 a, u64 b) { return (a | b) >> 32 ? a / b : (u32)a / (u32)b; }
+// A division of 64 bits is a function of a hundred instructions, and its call costs registers wherever it stands. It is
+// seldom needed: then, bit by bit.
+__device__ __forceinline__ u64 quotient(u64 a, u64 b) {
+  if (((a | b) >> 32) == 0) return (u32)a / (u32)b;
+  u64 q = 0, rest = 0;
+  ONE_BY_ONE for (int bit = 63; bit >= 0; --bit) {
+    rest = rest << 1 | (a >> bit & 1);
+    q <<= 1;
+    if (rest >= b) rest -= b, ++q;
+  }
+  return q;
+}
 
 // What walks along positions, and knows the element and the rate of each.
 struct Cursor {

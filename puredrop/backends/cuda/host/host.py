@@ -58,7 +58,7 @@ class Module:
 
     def __init__(self, library: ctypes.CDLL, source: str, names: Sequence[str]) -> None:
         self._library, self._numbers = library, {name: i for i, name in enumerate(names)}
-        bounds = re.findall(r"__launch_bounds__\((\d+)\)\s*(\w+)\(", source)
+        bounds = re.findall(r"__launch_bounds__\((\d+)[^)]*\)\s*(\w+)\(", source)
         self._most_threads = {name: int(limit) for limit, name in bounds}
 
     def _function(self, what: str, name: str) -> Any:
