@@ -129,7 +129,7 @@ def load(source: str, names: Sequence[str], sanitizer: str | None = None) -> Mod
     text = f'#include "cuda_host.h"\nnamespace {{\n{source}\n}}\n{exports}'
     flags = [*FLAGS, *(SANITIZERS[sanitizer] if sanitizer else ())]
     parts = (text, (HERE / "cuda_host.h").read_text(), *flags)
-    built = _cache() / f"{hashlib.sha256(''.join(parts).encode()).hexdigest()[:32]}.so"
+    built = cache_folder() / f"{hashlib.sha256(''.join(parts).encode()).hexdigest()[:32]}.so"
     if not built.exists():
         _build(text, flags, built)
     return Module(ctypes.CDLL(str(built)), source, names)
@@ -146,7 +146,7 @@ def _build(text: str, flags: Sequence[str], built: Path) -> None:
         os.replace(made, built)  # whole or not at all: several processes may build at once
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
     """Where libraries are kept between runs: PUREDROP_CUDA_HOST, or the user's folder for such things."""
     given = os.environ.get("PUREDROP_CUDA_HOST")
     folder = Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "puredrop"
