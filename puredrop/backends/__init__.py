@@ -8,7 +8,8 @@ Contract, tested on every backend: any strides, zero size, 0-d, read-only input;
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -16,8 +17,11 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any
 
-_NEEDS = {"numpy": "numpy", "numba": "numba"}  # backend -> the package it needs
+_NEEDS = {"numpy": "numpy", "numba": "numba", "cupy": "cupy"}  # backend -> the package it needs
 _EXTRA = {"numba": "numba"}  # backend -> what to install for it
+
+
+_stand_ins: dict[str, Backend] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +33,8 @@ class Backend:
     number or an array; x has `index.size` elements for each key.
     uniform(key, index, dtype, kind) and normal(key, index, dtype, kind) -> dtype, rounded once from float64.
     fused: optional kernels by name; what is absent is composed from primitives.
+    place(a) -> an array of NumPy brought to where the backend computes, anything else as it is; None: it computes
+    there already.
     """
 
     name: str
@@ -39,6 +45,7 @@ class Backend:
     uniform: Callable[..., Any]
     normal: Callable[..., Any]
     fused: Mapping[str, Callable[..., Any]] = field(default_factory=lambda: MappingProxyType({}))
+    place: Callable[[Any], Any] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return get, (self.name,)
@@ -66,11 +73,25 @@ def get(name: str | Backend | None = None) -> Backend:
     if isinstance(name, Backend):
         return name
     name = name or default_name()
+    if name in _stand_ins:
+        return _stand_ins[name]
     if name not in _NEEDS:
         raise ValueError(f"unknown backend {name!r}; known are {', '.join(_NEEDS)}")
     if not _installed(name):
         raise ImportError(f"backend {name!r} needs the package {_NEEDS[name]!r}: pip install {_EXTRA[name]}")
     return _load(name)
+
+
+@contextmanager
+def standing_in(name: str, record: Backend) -> Iterator[Backend]:
+    """Inside, that record is the backend of this name, and of its own."""
+    before = dict(_stand_ins)
+    _stand_ins.update({name: record, record.name: record})
+    try:
+        yield record
+    finally:
+        _stand_ins.clear()
+        _stand_ins.update(before)
 
 
 def available() -> tuple[str, ...]:

@@ -1,0 +1,2 @@
+def replacements():
+    return ()
