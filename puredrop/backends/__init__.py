@@ -8,7 +8,7 @@ Contract, tested on every backend: any strides, zero size, 0-d, read-only input;
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,6 +16,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any
+
+import numpy as np
 
 _NEEDS = {"numpy": "numpy", "numba": "numba", "cupy": "cupy"}  # backend -> the package it needs
 _EXTRA = {"numba": "numba"}  # backend -> what to install for it
@@ -80,6 +82,23 @@ def get(name: str | Backend | None = None) -> Backend:
     if not _installed(name):
         raise ImportError(f"backend {name!r} needs the package {_NEEDS[name]!r}: pip install {_EXTRA[name]}")
     return _load(name)
+
+
+def of(arrays: Iterable[Any], name: str | Backend | None = None) -> Backend:
+    """The backend of that name; for None the one that arrays of these types belong to, else the default one."""
+    if name is None and any(is_on_device(a) for a in arrays):
+        name = "cupy"
+    return get(name)
+
+
+def is_on_device(a: Any) -> bool:
+    """Whether a is an array of CuPy."""
+    return type(a).__module__ == "cupy"  # asked without importing it
+
+
+def on_host(a: Any) -> np.ndarray:
+    """An array of any backend as one of NumPy."""
+    return a.get() if is_on_device(a) else np.asarray(a)
 
 
 @contextmanager

@@ -107,7 +107,7 @@ class Asked:
 
     def backend_of(self, x: Any) -> backends.Backend:
         """That of a tensor; for an array the one asked for."""
-        return backends.get(x.backend if isinstance(x, Tensor) else self.backend)
+        return x.backend if isinstance(x, Tensor) else backends.of((x,), self.backend)
 
     def answer(self, y: Any, noise: Any) -> Any:
         """y, or (y, noise) where that was asked for."""

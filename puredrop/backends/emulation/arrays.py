@@ -65,7 +65,7 @@ class Ufunc:
 
     def __init__(self, real: Any, numpy_ufunc: np.ufunc) -> None:
         self._real, self._numpy = real, numpy_ufunc
-        self.__name__, self.nin, self.nout = real.name, numpy_ufunc.nin, numpy_ufunc.nout
+        self.__name__, self.nin, self.nout = numpy_ufunc.__name__, numpy_ufunc.nin, numpy_ufunc.nout
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         unknown = set(keywords) - {"out", "dtype", "casting", "where"}
