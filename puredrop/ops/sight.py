@@ -77,7 +77,7 @@ class Sight(NamedTuple):
 
 def ceiling_where(xp: Any, seen: Any, dtype: Any) -> Any:
     """Infinity where seen, minus infinity elsewhere; in `dtype` from the start."""
-    return xp.where(seen, *np.array([INF, -INF], dtype))
+    return xp.where(seen, *np.array([INF, -INF], dtype)).astype(dtype, copy=False)
 
 
 def any_seen(ceiling: Any, axis: int) -> Any:

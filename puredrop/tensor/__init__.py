@@ -5,18 +5,20 @@ from .fused import composed, fused
 from .node import Node, no_grad
 from .recompute import checkpoint
 from .rules import PRIMITIVES, operation, primitive
-from .tensor import Tensor, raw
+from .tensor import Tensor, backend_of, on_backend, raw
 
 __all__ = [
     "PRIMITIVES",
     "Node",
     "Part",
     "Tensor",
+    "backend_of",
     "checkpoint",
     "composed",
     "fused",
     "grad",
     "no_grad",
+    "on_backend",
     "operation",
     "primitive",
     "raw",

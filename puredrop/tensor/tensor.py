@@ -35,7 +35,7 @@ class Tensor:
     def __init__(self, data: Any, backend: str | Backend | None = None, requires_grad: bool = False) -> None:
         given = data.data if isinstance(data, Tensor) else data
         self.backend = backends.of((given,), backend or (data.backend if isinstance(data, Tensor) else None))
-        self.data = _on(self.backend, given) if hasattr(given, "dtype") else _from_python(self.backend.xp, given)
+        self.data = on_backend(self.backend, given) if hasattr(given, "dtype") else _from_python(self.backend.xp, given)
         self.node = None
         self.requires_grad = requires_grad
 
@@ -200,12 +200,17 @@ def bare(data: Any, backend: Backend, node: Node | None, cls: type[Tensor] = Ten
     return new
 
 
+def backend_of(x: Any, named: str | Backend | None = None) -> Backend:
+    """That of a tensor; for an array the one named, else the one that arrays of its type belong to."""
+    return x.backend if isinstance(x, Tensor) else backends.of((x,), named)
+
+
 def raw(x: Any) -> Any:
     """The array of a tensor; an array as it is."""
     return x.data if isinstance(x, Tensor) else x
 
 
-def _on(backend: Backend, data: Any) -> Any:
+def on_backend(backend: Backend, data: Any) -> Any:
     """The array where the backend computes."""
     return data if backend.place is None else backend.place(data)
 

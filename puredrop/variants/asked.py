@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import backends
 from ..random import Index, Keys
-from ..tensor import Tensor
+from ..tensor import backend_of
 from .door import Shape, checked_key
 
 
@@ -107,7 +107,7 @@ class Asked:
 
     def backend_of(self, x: Any) -> backends.Backend:
         """That of a tensor; for an array the one asked for."""
-        return x.backend if isinstance(x, Tensor) else backends.of((x,), self.backend)
+        return backend_of(x, self.backend)
 
     def answer(self, y: Any, noise: Any) -> Any:
         """y, or (y, noise) where that was asked for."""

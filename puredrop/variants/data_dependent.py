@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops, streams
+from ..backends import on_host
 from ..random import Index, Keys
 from ..tensor import raw
 from .asked import Asked
@@ -72,7 +73,7 @@ def standout(
     if not training:
         return asked.undrawn(x * ops.sigmoid(logit, backend=backend))
     index = asked.index_for(x.shape, shared)
-    p: Any = 0.5 - 0.5 * np.tanh(0.5 * np.asarray(raw(logit), np.float64))  # like x
+    p: Any = 0.5 - 0.5 * np.tanh(0.5 * on_host(raw(logit)).astype(np.float64))  # like x; rates stay on the host
     if isinstance(key, tuple) and mask is None:
         keep = _masks_by_key(asked, x, p, index)
         return asked.answer(map_given(asked, x, keep), keep)
@@ -189,10 +190,10 @@ def _masks_by_key(asked: Asked, x: Any, p: np.ndarray, index: Index) -> np.ndarr
 
 def _below_the_top(x: np.ndarray, p: float) -> np.ndarray:
     """Whether an element lies below the upper share p of the range."""
-    x = np.asarray(x, np.float64)
+    x = x.astype(np.float64, copy=False)
     low, high = (x.min(), x.max()) if x.size else (0.0, 0.0)
     if not (math.isfinite(high) and math.isfinite(low)):  # no range
-        return np.ones(x.shape, np.bool_)
+        return np.ones_like(x, np.bool_)
     half = high / 2 - low / 2  # the range itself may overflow; 0 for a constant, of which nothing lies above
     return x / 2 - low / 2 <= (1 - p) * half
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import ops
+from ..backends import on_host
 from ..random import Index, Keys
 from ..tensor import Tensor, raw
 from .asked import Asked
@@ -200,7 +201,7 @@ def _level(operation: str, name: str, value: Any, x: Any) -> Any:
         value = not_negative(operation, name, value.item() if hasattr(value, "item") else value)
     else:
         value = parameter(operation, name, value, x.dtype, x.shape, "x of shape")
-    sizes = np.asarray(raw(value))
+    sizes = on_host(raw(value))
     if not (np.isfinite(sizes).all() and (sizes >= 0).all()):
         raise ValueError(
             f"{operation}: {name} must be finite and not negative, got values from {sizes.min()} to {sizes.max()}"

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from .. import ops
+from ..backends import on_host
 from ..ops.weights import straight_through
 from ..random import Index, Keys
 from ..tensor import raw
@@ -148,7 +149,7 @@ def targeted_dropout(
     target = _candidates(asked.backend_of(weight).xp, raw(weight), fraction, of)  # like w, or (O, 1, ...)
     keep = ~target
     if training:
-        keep = keep | keep_array(asked, weight, np.where(target, p, 0.0), Index.whole(target.shape))
+        keep = keep | keep_array(asked, weight, np.where(on_host(target), p, 0.0), Index.whole(target.shape))
     keep = np.broadcast_to(keep, weight.shape)
     return asked.answer(map_given(asked, weight, keep), keep)
 

@@ -22,13 +22,36 @@ Replacement = tuple[Any, str, Any]  # an owner, the name of its attribute, what 
 
 # What works without a device: answers about shapes and dtypes, and views.
 GENUINE = frozenset(
-    "atleast_1d atleast_2d atleast_3d broadcast_arrays broadcast_shapes broadcast_to can_cast common_type dtype empty "
-    "empty_like expand_dims finfo iinfo moveaxis ndim result_type rollaxis shape size squeeze swapaxes transpose".split()
+    [
+        "atleast_1d",
+        "atleast_2d",
+        "atleast_3d",
+        "broadcast_arrays",
+        "broadcast_shapes",
+        "broadcast_to",
+        "can_cast",
+        "common_type",
+        "dtype",
+        "empty",
+        "empty_like",
+        "expand_dims",
+        "finfo",
+        "iinfo",
+        "moveaxis",
+        "ndim",
+        "result_type",
+        "rollaxis",
+        "shape",
+        "size",
+        "squeeze",
+        "swapaxes",
+        "transpose",
+    ]
 )
 # Arrays of NumPy are what these are for.
-TAKE_HOST_ARRAYS = frozenset("array asarray asanyarray ascontiguousarray asfortranarray".split())
+TAKE_HOST_ARRAYS = frozenset(["array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray"])
 # NumPy answers these with Python's bool, CuPy with an array.
-TRUTHS = frozenset("allclose array_equal array_equiv".split())
+TRUTHS = frozenset(["allclose", "array_equal", "array_equiv"])
 
 
 def given(a: Any, refuse: bool = True) -> Any:
@@ -225,14 +248,54 @@ def _operator(name: str) -> Callable[..., Any]:
 
 
 _OPERATORS = (
-    "add sub mul matmul truediv floordiv mod pow lshift rshift and or xor".split(),
-    "lt le eq ne gt ge".split(),
+    ["add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow", "lshift", "rshift", "and", "or", "xor"],
+    ["lt", "le", "eq", "ne", "gt", "ge"],
 )
-_METHODS = (
-    "__neg__ __pos__ __abs__ __invert__ __int__ __float__ __complex__ all any argmax argmin argpartition argsort "
-    "choose clip compress conj conjugate cumprod cumsum diagonal dot fill flatten item max mean min nonzero partition "
-    "prod put repeat round searchsorted sort std sum take tobytes tolist trace var".split()
-)
+_METHODS = [
+    "__neg__",
+    "__pos__",
+    "__abs__",
+    "__invert__",
+    "__int__",
+    "__float__",
+    "__complex__",
+    "all",
+    "any",
+    "argmax",
+    "argmin",
+    "argpartition",
+    "argsort",
+    "choose",
+    "clip",
+    "compress",
+    "conj",
+    "conjugate",
+    "cumprod",
+    "cumsum",
+    "diagonal",
+    "dot",
+    "fill",
+    "flatten",
+    "item",
+    "max",
+    "mean",
+    "min",
+    "nonzero",
+    "partition",
+    "prod",
+    "put",
+    "repeat",
+    "round",
+    "searchsorted",
+    "sort",
+    "std",
+    "sum",
+    "take",
+    "tobytes",
+    "tolist",
+    "trace",
+    "var",
+]
 
 
 def _array_attributes() -> Iterator[tuple[str, Any]]:

@@ -19,7 +19,9 @@ class Stream:
     ptd: Any = None
     _stack: list[Any] = []  # noqa: RUF012  # the streams entered by `with`, one thread
 
-    def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: Any = None) -> None:
+    def __init__(
+        self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: Any = None
+    ) -> None:
         self.ptr = 0 if null else id(self)
 
     def synchronize(self) -> None:
@@ -103,7 +105,12 @@ class Device:
 def replacements() -> Iterator[tuple[Any, str, Any]]:
     """All that must be put in place of CuPy's own."""
     cuda = cupy.cuda
-    for name, what in {"Stream": Stream, "Event": Event, "Device": Device, "get_current_stream": current_stream}.items():
+    for name, what in {
+        "Stream": Stream,
+        "Event": Event,
+        "Device": Device,
+        "get_current_stream": current_stream,
+    }.items():
         yield cuda, name, what
     yield cuda, "is_available", lambda: True
     yield cupy, "is_available", lambda: True

@@ -108,7 +108,7 @@ def seen(array: Any) -> np.ndarray:
 def on_device(array: Any) -> Any:
     """A NumPy array as a device array: of the same memory where that is device memory, else of a copy."""
     array = np.asarray(array)
-    if array.dtype.kind not in "biufc" or array.dtype.itemsize > 8 and array.dtype.kind != "c":
+    if array.dtype.kind not in "biufc" or (array.dtype.itemsize > 8 and array.dtype.kind != "c"):
         raise TypeError(f"Unsupported dtype {array.dtype}")  # CuPy's words
     if array.size and heap.holds(array):
         pointer = array.__array_interface__["data"][0]
