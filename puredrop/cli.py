@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"\n{stop or 'interrupted'}", file=sys.stderr)
         return 130
-    except (ImportError, OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError, backends.BackendUnusable) as error:
         print(f"puredrop {args.command}: {str(error).removeprefix(f'{args.command}: ')}", file=sys.stderr)
         return 2
 
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     catalogue.add_argument("--pictures", metavar="FOLDER", help="draw the masks there, as docs/variants.md shows them")
     catalogue.set_defaults(run=_variants)
 
-    listing = commands.add_parser("backends", help="the backends that are installed")
+    listing = commands.add_parser("backends", help="every backend: usable, or why not and what to install")
     listing.set_defaults(run=_backends)
     return parser
 
@@ -150,8 +150,10 @@ def _variants(args: argparse.Namespace) -> int:
 
 
 def _backends(args: argparse.Namespace) -> int:
-    for name in backends.available():
-        print(name + (" (default)" if name == backends.default_name() else ""))
+    for name in backends.KNOWN:
+        reason = backends.why_not(name)
+        usable = "usable, the default" if name == backends.default_name() else "usable"
+        print(f"{name:6} {usable if reason is None else f'not usable: {reason}'}")
     return 0
 
 

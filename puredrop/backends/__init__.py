@@ -7,7 +7,9 @@ Contract, tested on every backend: any strides, zero size, 0-d, read-only input;
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,10 +22,15 @@ from typing import Any
 import numpy as np
 
 _NEEDS = {"numpy": "numpy", "numba": "numba", "cupy": "cupy"}  # backend -> the package it needs
-_EXTRA = {"numba": "numba"}  # backend -> what to install for it
+_EXTRA = {"numba": "numba", "cupy": "cupy-cuda13x (cupy-cuda12x for a driver of CUDA 12)"}  # what to install for it
 
 
+KNOWN = tuple(_NEEDS)
 _stand_ins: dict[str, Backend] = {}
+
+
+class BackendUnusable(RuntimeError):
+    """A backend whose package is there, and which cannot work on this machine."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +42,7 @@ class Backend:
     number or an array; x has `index.size` elements for each key.
     uniform(key, index, dtype, kind) and normal(key, index, dtype, kind) -> dtype, rounded once from float64.
     fused: optional kernels by name; what is absent is composed from primitives.
+    require(): raises BackendUnusable where it cannot work on this machine; None: it always can.
     place(a) -> an array of NumPy brought to where the backend computes, anything else as it is; None: it computes
     there already.
     """
@@ -48,6 +56,7 @@ class Backend:
     normal: Callable[..., Any]
     fused: Mapping[str, Callable[..., Any]] = field(default_factory=lambda: MappingProxyType({}))
     place: Callable[[Any], Any] | None = None
+    require: Callable[[], None] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return get, (self.name,)
@@ -58,19 +67,23 @@ class Backend:
 
 @cache
 def _load(name: str) -> Backend:
-    return import_module(f".{name}", __name__).BACKEND
+    backend: Backend = import_module(f".{name}", __name__).BACKEND
+    if backend.require is not None:
+        backend.require()
+    return backend
 
 
 def get(name: str | Backend | None = None) -> Backend:
     """The backend of that name; the default one for None; a backend itself is passed through.
 
-    Raises: ValueError for an unknown name, ImportError (naming what to install) where its package is missing.
+    Raises: ValueError for an unknown name, ImportError (naming what to install) where its package is missing,
+    BackendUnusable (saying why, and what to do) where it cannot work on this machine.
 
     >>> get("numpy")
     <puredrop backend numpy>
     >>> get("abacus")
     Traceback (most recent call last):
-    ValueError: unknown backend 'abacus'; known are numpy, numba
+    ValueError: unknown backend 'abacus'; known are numpy, numba, cupy
     """
     if isinstance(name, Backend):
         return name
@@ -114,8 +127,33 @@ def standing_in(name: str, record: Backend) -> Iterator[Backend]:
 
 
 def available() -> tuple[str, ...]:
-    """The names of the backends whose packages are installed."""
-    return tuple(name for name in _NEEDS if _installed(name))
+    """The names of the backends that can be used on this machine."""
+    return tuple(name for name in _NEEDS if why_not(name) is None)
+
+
+def why_not(name: str) -> str | None:
+    """Why a backend cannot be used on this machine, and what to do about it; None where it can."""
+    if name in _stand_ins:
+        return None
+    if not _installed(name):
+        return f"the package {_NEEDS[name]!r} is not installed: pip install {_EXTRA[name]}"
+    if name == "cupy" and not _has_driver():
+        return "no NVIDIA driver was found; on a machine with an NVIDIA GPU install one, until nvidia-smi shows it"
+    try:
+        get(name)
+    except (ImportError, BackendUnusable) as error:
+        return str(error).removeprefix(f"backend {name!r}: ")
+    return None
+
+
+@cache
+def _has_driver() -> bool:
+    """Whether the driver's library can be loaded: asked before CuPy is imported, which takes a second."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def default_name() -> str:
