@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"\n{stop or 'interrupted'}", file=sys.stderr)
         return 130
-    except (ImportError, OSError, ValueError, backends.BackendUnusable) as error:
+    except (ImportError, OSError, ValueError, backends.BackendError) as error:
         print(f"puredrop {args.command}: {str(error).removeprefix(f'{args.command}: ')}", file=sys.stderr)
         return 2
 

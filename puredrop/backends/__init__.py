@@ -29,7 +29,7 @@ KNOWN = tuple(_NEEDS)
 _stand_ins: dict[str, Backend] = {}
 
 
-class BackendUnusable(RuntimeError):
+class BackendError(RuntimeError):
     """A backend whose package is there, and which cannot work on this machine."""
 
 
@@ -42,7 +42,7 @@ class Backend:
     number or an array; x has `index.size` elements for each key.
     uniform(key, index, dtype, kind) and normal(key, index, dtype, kind) -> dtype, rounded once from float64.
     fused: optional kernels by name; what is absent is composed from primitives.
-    require(): raises BackendUnusable where it cannot work on this machine; None: it always can.
+    require(): raises BackendError where it cannot work on this machine; None: it always can.
     place(a) -> an array of NumPy brought to where the backend computes, anything else as it is; None: it computes
     there already.
     """
@@ -77,7 +77,7 @@ def get(name: str | Backend | None = None) -> Backend:
     """The backend of that name; the default one for None; a backend itself is passed through.
 
     Raises: ValueError for an unknown name, ImportError (naming what to install) where its package is missing,
-    BackendUnusable (saying why, and what to do) where it cannot work on this machine.
+    BackendError (saying why, and what to do) where it cannot work on this machine.
 
     >>> get("numpy")
     <puredrop backend numpy>
@@ -141,7 +141,7 @@ def why_not(name: str) -> str | None:
         return "no NVIDIA driver was found; on a machine with an NVIDIA GPU install one, until nvidia-smi shows it"
     try:
         get(name)
-    except (ImportError, BackendUnusable) as error:
+    except (ImportError, BackendError) as error:
         return str(error).removeprefix(f"backend {name!r}: ")
     return None
 

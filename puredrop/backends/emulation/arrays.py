@@ -170,10 +170,14 @@ def _places(slices: Any) -> Any:
 def _gathered(real: Any, slices: Any) -> Any:
     """`array[slices]`: a view by CuPy's own code where the subscripts are basic."""
     parts = slices if isinstance(slices, tuple) else (slices,)
-    if all(part is None or part is Ellipsis or isinstance(part, (slice, int, np.integer)) for part in parts):
-        if not any(isinstance(part, (bool, np.bool_)) for part in parts):
-            return _Base.__getitem__(real, slices)
+    if all(_is_basic(part) for part in parts):
+        return _Base.__getitem__(real, slices)
     return on_device(np.array(seen(real)[_places(slices)]))
+
+
+def _is_basic(part: Any) -> bool:
+    kinds = slice, int, np.integer
+    return part is None or part is Ellipsis or (isinstance(part, kinds) and not isinstance(part, (bool, np.bool_)))
 
 
 def _reshaped(real: Any, *shape: Any, order: str = "C", copy: Any = None) -> Any:

@@ -1,13 +1,13 @@
 """Launches: the kernels' source compiled for the CPU, its arguments checked as CuPy does not check them.
 
-CuPy hands on whatever it is given: a Python int as eight bytes, a float as float64, None as a null pointer, one argument
-too few as what happens to lie there; and a grid of no blocks as one of one. Here number, kind and size of the arguments
+CuPy hands on whatever it is given: a Python int as eight bytes, a float as float64, None as a null pointer, and where
+one argument is missing what happens to lie there; a grid of no blocks becomes one of one. Here number, kind and size of the arguments
 must be those of the kernel, and every pointer must point to the memory of the current device.
 """
 
 from __future__ import annotations
 
-import re
+import ctypes
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -19,75 +19,40 @@ from .. import cuda
 from ..cuda import host
 from .memory import heap
 
-_BOUNDS = re.compile(r"__launch_bounds__\((\d+)\)\s*(\w+)\s*\(")
 launched: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = []  # (name, grid, block), for those that count launches
 
 
 @cache
-def _compiled() -> Any:
+def compiled() -> host.Module:
     """All kernels, for the CPU: compiled once, and kept where compiled things are kept."""
-    return host.build(cuda.source(), cuda.instances())
-
-
-@cache
-def _most_threads() -> dict[str, int]:
-    return {name: int(count) for count, name in _BOUNDS.findall(cuda.source())}
+    return host.load(cuda.source(), cuda.instances())
 
 
 class Function:
     """A kernel on the device, as `RawKernel.kernel` gives it."""
 
     def __init__(self, name: str) -> None:
-        self.name, self._kernel = name, _compiled()[name]
-        self._most = _most_threads()[name.split("<")[0]]
+        self.name = name
 
     def __call__(self, grid: Any, block: Any, args: Any, shared_mem: int = 0, stream: Any = None) -> None:
-        grid, block = (tuple(grid) + (1, 1))[:3], (tuple(block) + (1, 1))[:3]
         if min(grid) < 1:
             raise ValueError(f"{self.name}: a grid of no blocks, {grid}; CuPy would launch one")
-        if np.prod(block) > self._most:
-            raise ValueError(f"{self.name}: a block of {block} threads; __launch_bounds__ allows {self._most}")
-        self._require_all(args)
-        packed = [self._packed(number, a) for number, a in enumerate(args)]
-        launched.append((self.name, grid, block))
-        self._kernel.launch(grid, block, packed)
+        packed = [host.pack(self._checked(number, a)) for number, a in enumerate(args)]
+        launched.append((self.name, tuple(grid), tuple(block)))
+        compiled().launch(self.name, grid, block, packed, shared_mem)
         heap.check(*(heap.find(a.data.ptr)[0] for a in args if isinstance(a, cupy.ndarray) and a.size))
 
-    def _require_all(self, args: Any) -> None:
-        expected = len(self._kernel.sig)
-        if len(args) != expected:
-            raise TypeError(f"{self.name} takes {expected} arguments, got {len(args)}")
-
-    def _packed(self, number: int, a: Any) -> bytes:
-        kind, size = self._kernel.sig[number]
-        given, raw = _bytes_of(a)
-        if given != kind or len(raw) != size:
-            raise TypeError(
-                f"{self.name}: argument {number} must be {_WORDS[kind]} of {size} bytes, got {_WORDS[given]} of "
-                f"{len(raw)} bytes ({type(a).__name__})"
-            )
-        return raw
-
-
-_WORDS = {"p": "a pointer", "i": "a whole number", "u": "a whole number, not negative,", "f": "a real", "s": "a structure"}
-
-
-def _bytes_of(a: Any) -> tuple[str, bytes]:
-    """What CuPy would hand on for an argument, and what it is."""
-    if a is None:
-        return "p", bytes(8)
-    if isinstance(a, cupy.ndarray):
-        heap.find(a.data.ptr)
-        return "p", a.data.ptr.to_bytes(8, "little")
-    if isinstance(a, np.ndarray) and a.size == 1:  # a structure by value
-        return "s" if a.dtype.fields else a.dtype.kind, a.tobytes()
-    if isinstance(a, np.generic):
-        return a.dtype.kind, a.tobytes()
-    if isinstance(a, int):
-        return "i", (a % 2**64).to_bytes(8, "little")
-    if isinstance(a, float):
-        return "f", np.float64(a).tobytes()
-    raise TypeError(f"Unsupported type {type(a)}")
+    def _checked(self, number: int, a: Any) -> Any:
+        """An argument that means to the host what it means to the device."""
+        if isinstance(a, cupy.ndarray):
+            if a.size:
+                heap.find(a.data.ptr)
+            if a.data.device_id != heap.device:
+                raise RuntimeError(f"{self.name}: argument {number} lies on device {a.data.device_id}: no such address")
+            return ctypes.c_void_p(a.data.ptr)
+        if isinstance(a, np.ndarray) and not (a.dtype.names and a.size == 1):
+            raise TypeError(f"{self.name}: argument {number} is an array of NumPy; a kernel reads arrays of the device")
+        return a
 
 
 class _Kernel:
