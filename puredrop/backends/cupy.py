@@ -77,6 +77,12 @@ def _function(name: str, device: int) -> Any:
         ) from error
 
 
+def forget_functions() -> None:
+    """What is compiled is looked up anew: the devices are others now."""
+    _function.cache_clear()
+    _processors.cache_clear()
+
+
 @cache
 def _processors(device: int) -> int:
     return cupy.cuda.Device(device).attributes["MultiProcessorCount"]

@@ -9,54 +9,68 @@ copies between host and device, what CuPy computes on arrays (NumPy does, on the
 source, compiled for the CPU), streams, events and devices. Whatever else of CuPy is called raises, for there is no
 driver, so that nothing passes by being left out.
 
-What it cannot show: asynchrony, streams, the memory pool, more than one real device, and how fast anything is.
+What it cannot show: asynchrony, streams, the memory pool, a second real device, and how fast anything is.
 A result of it is always said to be one: the backend's name is "cupy, host emulation".
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
-from .. import Backend, get, standing_in
+from .. import Backend, BackendError, standing_in
 
 NAME = "cupy, host emulation"
-_ABSENT = object()
+
+
+def missing() -> str | None:
+    """What is not there that the emulation needs; None where it can run."""
+    from ..cuda import host
+
+    if find_spec("cupy") is None:
+        return "the package 'cupy' is not installed: pip install cupy-cuda13x (no GPU is needed)"
+    return host.missing()
 
 
 @contextmanager
 def host_emulation() -> Iterator[Backend]:
     """Inside, CuPy works on host memory, and `backends.get("cupy")` is the backend that does so.
 
-    Raises: ImportError where CuPy or a compiler for the CPU is missing; RuntimeError where a device could be used: its
-    arrays would be mistaken for host memory; MemoryError at the end, where something was written beside an array.
+    Raises: BackendError where something is missing, by name; MemoryError at the end, where something was written beside
+    an array.
     """
-    import cupy
-
+    if reason := missing():
+        raise BackendError(f"host emulation: {reason}")
+    from .. import cupy as backend
     from . import arrays, device, launch
     from .memory import heap
 
-    saved = []
-    for owner, name, what in (*arrays.replacements(), *device.replacements(), *launch.replacements()):
-        saved.append((owner, name, vars(owner).get(name, _ABSENT)))
-        setattr(owner, name, what)
-    cupy.cuda.set_allocator(heap.allocate)
-    try:
-        with standing_in("cupy", replace(get_record(), name=NAME)) as backend:
-            yield backend
+    with ExitStack() as stack:
+        for owner, name, what in (*arrays.replacements(), *device.replacements(), *launch.replacements()):
+            stack.enter_context(_replaced(owner, name, what))
+        backend.cupy.cuda.set_allocator(heap.allocate)
+        stack.callback(backend.cupy.cuda.set_allocator, None)
+        stack.callback(backend.forget_functions)
+        backend.forget_functions()
+        with standing_in("cupy", replace(backend.BACKEND, name=NAME)) as emulated:
+            yield emulated
         heap.check()
+
+
+_ABSENT = object()
+
+
+@contextmanager
+def _replaced(owner: Any, name: str, what: Any) -> Iterator[None]:
+    before = vars(owner).get(name, _ABSENT)
+    setattr(owner, name, what)
+    try:
+        yield
     finally:
-        cupy.cuda.set_allocator(None)
-        for owner, name, what in reversed(saved):
-            delattr(owner, name) if what is _ABSENT else setattr(owner, name, what)
-
-
-def get_record() -> Any:
-    from ..cupy import BACKEND
-
-    return BACKEND
-
-
-assert get is not None
+        if before is _ABSENT:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, before)

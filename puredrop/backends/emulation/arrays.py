@@ -22,36 +22,20 @@ Replacement = tuple[Any, str, Any]  # an owner, the name of its attribute, what 
 
 # What works without a device: answers about shapes and dtypes, and views.
 GENUINE = frozenset(
-    [
-        "atleast_1d",
-        "atleast_2d",
-        "atleast_3d",
-        "broadcast_arrays",
-        "broadcast_shapes",
-        "broadcast_to",
-        "can_cast",
-        "common_type",
-        "dtype",
-        "empty",
-        "empty_like",
-        "expand_dims",
-        "finfo",
-        "iinfo",
-        "moveaxis",
-        "ndim",
-        "result_type",
-        "rollaxis",
-        "shape",
-        "size",
-        "squeeze",
-        "swapaxes",
-        "transpose",
-    ]
+    """atleast_1d atleast_2d atleast_3d broadcast_arrays broadcast_shapes broadcast_to can_cast common_type dtype empty
+    empty_like expand_dims finfo iinfo moveaxis ndim result_type rollaxis shape size squeeze swapaxes
+    transpose""".split()  # noqa: SIM905
 )
-# Arrays of NumPy are what these are for.
 TAKE_HOST_ARRAYS = frozenset(["array", "asarray", "asanyarray", "ascontiguousarray", "asfortranarray"])
-# NumPy answers these with Python's bool, CuPy with an array.
-TRUTHS = frozenset(["allclose", "array_equal", "array_equiv"])
+TRUTHS = frozenset(["allclose", "array_equal", "array_equiv"])  # NumPy's give Python's bool, CuPy's an array
+NUMPY_ALONE = frozenset(["initial", "where", "mean", "correction", "stable"])  # keywords of NumPy's methods
+# Methods of universal functions that CuPy has for some of them only.
+UFUNC_METHODS = {
+    "reduce": ("add", "multiply"),
+    "accumulate": ("add", "multiply"),
+    "reduceat": ("add",),
+    "at": ("add", "maximum", "minimum"),
+}
 
 
 def given(a: Any, refuse: bool = True) -> Any:
@@ -86,24 +70,23 @@ def _run(function: Callable[..., Any], args: Any, keywords: Any, refuse: bool = 
 class Ufunc:
     """A universal function of CuPy by NumPy's of the same name."""
 
-    def __init__(self, real: Any, numpy_ufunc: np.ufunc) -> None:
-        self._real, self._numpy = real, numpy_ufunc
+    def __init__(self, numpy_ufunc: np.ufunc) -> None:
+        self._numpy = numpy_ufunc
         self.__name__, self.nin, self.nout = numpy_ufunc.__name__, numpy_ufunc.nin, numpy_ufunc.nout
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
-        unknown = set(keywords) - {"out", "dtype", "casting", "where"}
+        unknown = set(keywords) - {"out", "dtype", "casting"}
         if unknown:
             raise TypeError(f"Wrong arguments {unknown}")
         if keywords.get("out") is not None and not isinstance(keywords["out"], (cupy.ndarray, tuple)):
             raise TypeError("output arguments must be cupy.ndarray")
-        if keywords.get("where") is not None and "out" not in keywords and not isinstance(keywords["where"], bool):
-            raise ValueError("host emulation: where= without out= leaves elements undefined")
         return _run(self._numpy, args, keywords)
 
     def __getattr__(self, name: str) -> Any:
-        if name not in ("reduce", "accumulate", "reduceat", "at", "outer"):
+        if name not in UFUNC_METHODS and name != "outer":
             raise AttributeError(name)
-        getattr(self._real, name)  # only what CuPy has
+        if name != "outer" and self.__name__ not in UFUNC_METHODS[name]:
+            raise NotImplementedError(f"`cupy_{self.__name__}.{name}` is not supported yet")  # CuPy's words
         method = getattr(self._numpy, name)
         return lambda *args, **keywords: _run(method, args, keywords)
 
@@ -229,6 +212,8 @@ def _reduced(real: Any) -> Any:
 
 def _method(name: str) -> Callable[..., Any]:
     def call(self: Any, *args: Any, **keywords: Any) -> Any:
+        if alone := NUMPY_ALONE & set(keywords):
+            raise TypeError(f"{name}() got an unexpected keyword argument {min(alone)!r}")
         return _run(getattr(seen(self), name), args, keywords)
 
     call.__name__ = name
@@ -255,51 +240,9 @@ _OPERATORS = (
     ["add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow", "lshift", "rshift", "and", "or", "xor"],
     ["lt", "le", "eq", "ne", "gt", "ge"],
 )
-_METHODS = [
-    "__neg__",
-    "__pos__",
-    "__abs__",
-    "__invert__",
-    "__int__",
-    "__float__",
-    "__complex__",
-    "all",
-    "any",
-    "argmax",
-    "argmin",
-    "argpartition",
-    "argsort",
-    "choose",
-    "clip",
-    "compress",
-    "conj",
-    "conjugate",
-    "cumprod",
-    "cumsum",
-    "diagonal",
-    "dot",
-    "fill",
-    "flatten",
-    "item",
-    "max",
-    "mean",
-    "min",
-    "nonzero",
-    "partition",
-    "prod",
-    "put",
-    "repeat",
-    "round",
-    "searchsorted",
-    "sort",
-    "std",
-    "sum",
-    "take",
-    "tobytes",
-    "tolist",
-    "trace",
-    "var",
-]
+_METHODS = """__neg__ __pos__ __abs__ __invert__ __int__ __float__ __complex__ all any argmax argmin argpartition argsort
+    choose clip compress conj conjugate cumprod cumsum diagonal dot fill flatten item max mean min nonzero partition
+    prod put repeat round searchsorted sort std sum take tobytes tolist trace var""".split()  # noqa: SIM905
 
 
 def _array_attributes() -> Iterator[tuple[str, Any]]:
@@ -338,7 +281,7 @@ def replacements() -> Iterator[Replacement]:
         if name.startswith("_") or name in GENUINE or ours is None:
             continue
         if isinstance(ours, np.ufunc):
-            yield cupy, name, Ufunc(real, ours)
+            yield cupy, name, Ufunc(ours)
         elif callable(ours) and isinstance(real, (FunctionType, BuiltinFunctionType)):
             yield cupy, name, _routed(name, real)
     for name, function in {

@@ -1,8 +1,8 @@
 """Launches: the kernels' source compiled for the CPU, its arguments checked as CuPy does not check them.
 
 CuPy hands on whatever it is given: a Python int as eight bytes, a float as float64, None as a null pointer, and where
-one argument is missing what happens to lie there; a grid of no blocks becomes one of one. Here number, kind and size of the arguments
-must be those of the kernel, and every pointer must point to the memory of the current device.
+one argument is missing what happens to lie there; a grid of no blocks becomes one of one. Here number, kind and size of
+the arguments must be those of the kernel, and every pointer must point to the memory of the current device.
 """
 
 from __future__ import annotations
