@@ -5,7 +5,7 @@ from .fused import composed, fused
 from .node import Node, no_grad
 from .recompute import checkpoint
 from .rules import PRIMITIVES, operation, primitive
-from .tensor import Tensor, backend_of, on_backend, raw
+from .tensor import Tensor, backend_of, moved, on_backend, raw
 
 __all__ = [
     "PRIMITIVES",
@@ -17,6 +17,7 @@ __all__ = [
     "composed",
     "fused",
     "grad",
+    "moved",
     "no_grad",
     "on_backend",
     "operation",

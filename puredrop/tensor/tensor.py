@@ -89,7 +89,7 @@ class Tensor:
     def to(self, backend: str | Backend) -> Tensor:
         """The same data on another backend, outside the graph."""
         target = backends.get(backend)
-        return Tensor(self.data if target.place else backends.on_host(self.data), target, self.requires_grad)
+        return Tensor(moved(self.data, target), target, self.requires_grad)
 
     def numpy(self) -> np.ndarray:
         """The data as a NumPy array."""
@@ -208,6 +208,11 @@ def backend_of(x: Any, named: str | Backend | None = None) -> Backend:
 def raw(x: Any) -> Any:
     """The array of a tensor; an array as it is."""
     return x.data if isinstance(x, Tensor) else x
+
+
+def moved(data: Any, target: Backend) -> Any:
+    """The array where another backend computes; a copy only where that is another memory."""
+    return backends.on_host(data) if target.place is None else target.place(data)
 
 
 def on_backend(backend: Backend, data: Any) -> Any:

@@ -240,9 +240,11 @@ _OPERATORS = (
     ["add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow", "lshift", "rshift", "and", "or", "xor"],
     ["lt", "le", "eq", "ne", "gt", "ge"],
 )
-_METHODS = """__neg__ __pos__ __abs__ __invert__ __int__ __float__ __complex__ all any argmax argmin argpartition argsort
-    choose clip compress conj conjugate cumprod cumsum diagonal dot fill flatten item max mean min nonzero partition
-    prod put repeat round searchsorted sort std sum take tobytes tolist trace var""".split()  # noqa: SIM905
+_METHODS = """
+    __neg__ __pos__ __abs__ __invert__ __int__ __float__ __complex__ all any argmax argmin argpartition argsort choose
+    clip compress conj conjugate cumprod cumsum diagonal dot fill flatten item max mean min nonzero partition prod put
+    repeat round searchsorted sort std sum take tobytes tolist trace var
+    """.split()  # noqa: SIM905
 
 
 def _array_attributes() -> Iterator[tuple[str, Any]]:
