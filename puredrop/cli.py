@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from . import __version__, backends
@@ -48,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
         "--layers", action="store_true", help="the layers, beside PyTorch's with equal weights and masks"
     )
     verify.add_argument("--backend", action="append", metavar="NAME", help="only this one; may be repeated")
+    verify.add_argument(
+        "--host-emulation", action="store_true", help="cupy alone, without a GPU: its Python and kernels on the CPU"
+    )
     verify.add_argument("--json", action="store_true", help="print JSON in place of the table")
     verify.set_defaults(run=_verify)
 
@@ -99,10 +103,12 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     from . import conformance
+    from .backends.emulation import host_emulation
     from .conformance import layers
 
     run, text = (layers.verify_layers, layers.as_text) if args.layers else (conformance.verify, conformance.as_text)
-    rows = run(args.names or None, on=args.backend, progress=_progress())
+    with host_emulation() if args.host_emulation else nullcontext():
+        rows = run(args.names or None, on=["cupy"] if args.host_emulation else args.backend, progress=_progress())
     print(json.dumps(conformance.as_json(rows), indent=1) if args.json else text(rows))
     return int(any(row.status == "failed" for row in rows))
 

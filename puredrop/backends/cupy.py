@@ -11,6 +11,7 @@ Arrays of other libraries go in and out by DLPack, without a copy: `cupy.from_dl
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -412,7 +413,7 @@ def _like(fill: Any, x: Any) -> Any:
     return cupy.ascontiguousarray(fill)
 
 
-FUSED = MappingProxyType(
+FUSED: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
         "add_rows": add_rows,
         "bias_drop_residual": bias_drop_residual,

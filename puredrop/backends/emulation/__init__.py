@@ -46,18 +46,15 @@ def host_emulation() -> Iterator[Backend]:
         raise BackendError(f"host emulation: {reason}")
     from .. import cupy as backend
     from . import arrays, device, launch
-    from .memory import heap
+    from .memory import host_memory
 
     with ExitStack() as stack:
         for owner, name, what in (*arrays.replacements(), *device.replacements(), *launch.replacements()):
             stack.enter_context(_replaced(owner, name, what))
-        backend.cupy.cuda.set_allocator(heap.allocate)
-        stack.callback(backend.cupy.cuda.set_allocator, None)
+        stack.enter_context(host_memory())
         stack.callback(backend.forget_functions)
         backend.forget_functions()
-        with standing_in("cupy", replace(backend.BACKEND, name=NAME)) as emulated:
-            yield emulated
-        heap.check()
+        yield stack.enter_context(standing_in("cupy", replace(backend.BACKEND, name=NAME)))
 
 
 _ABSENT = object()

@@ -130,8 +130,8 @@ def _contiguous(a: Any, dtype: Any = None) -> Any:
     return kept if kept.flags.c_contiguous else _array(kept, order="C")
 
 
-def _asnumpy(a: Any, stream: Any = None, order: str = "C", out: Any = None, *, blocking: bool = True) -> np.ndarray:
-    return a.get(stream, order, out, blocking) if isinstance(a, cupy.ndarray) else np.asarray(a, order=order)  # type: ignore[call-overload]
+def _asnumpy(a: Any, stream: Any = None, order: Any = "C", out: Any = None, *, blocking: bool = True) -> np.ndarray:
+    return a.get(stream, order, out, blocking) if isinstance(a, cupy.ndarray) else np.asarray(a, order=order)
 
 
 def _scatter_into(real: Any, slices: Any, value: Any) -> None:
@@ -163,7 +163,7 @@ def _is_basic(part: Any) -> bool:
     return part is None or part is Ellipsis or (isinstance(part, kinds) and not isinstance(part, (bool, np.bool_)))
 
 
-def _reshaped(real: Any, *shape: Any, order: str = "C", copy: Any = None) -> Any:
+def _reshaped(real: Any, *shape: Any, order: Any = "C", copy: Any = None) -> Any:
     """A view by CuPy's own code where there can be one, else of a copy."""
     wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
     if real.size and (copy or not np.shares_memory(seen(real).reshape(wanted, order=order), seen(real))):
@@ -171,11 +171,11 @@ def _reshaped(real: Any, *shape: Any, order: str = "C", copy: Any = None) -> Any
     return _Base.reshape(real, *shape, order=order)
 
 
-def _raveled(real: Any, order: str = "C") -> Any:
+def _raveled(real: Any, order: Any = "C") -> Any:
     return _reshaped(real, -1, order=order)
 
 
-def _got(real: Any, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True) -> np.ndarray:
+def _got(real: Any, stream: Any = None, order: Any = "C", out: Any = None, blocking: bool = True) -> np.ndarray:
     host = np.array(seen(real), order=order)
     if out is None:
         return host

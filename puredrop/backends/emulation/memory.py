@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import bisect
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import cupy
@@ -62,6 +64,11 @@ class Heap:
             if (whole[:FENCE] != POISON).any() or (whole[FENCE + size :] != POISON).any():
                 raise MemoryError(f"host emulation: something was written beside a block of {size} bytes")
 
+    def mend(self, pointer: int) -> None:
+        """Restore the fences of a block, for tests that break them."""
+        size, _, whole = self._blocks[pointer]
+        whole[:FENCE] = whole[FENCE + size :] = POISON
+
     def find(self, pointer: int) -> tuple[int, int, _Owner]:
         """(start, size, owner) of the block that a pointer lies in. Raises MemoryError where it lies in none."""
         place = bisect.bisect_right(self._pointers, pointer) - 1
@@ -82,6 +89,17 @@ class Heap:
 
 
 heap = Heap()
+
+
+@contextmanager
+def host_memory() -> Iterator[Heap]:
+    """Inside, CuPy's arrays are made on the heap, which is looked over at the end."""
+    cupy.cuda.set_allocator(heap.allocate)
+    try:
+        yield heap
+        heap.check()
+    finally:
+        cupy.cuda.set_allocator(None)
 
 
 class _Elements:
