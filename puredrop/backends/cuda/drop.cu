@@ -29,31 +29,44 @@ template <class T> __device__ __forceinline__ Eight<T> dropped(const Eight<T>& x
   return y;
 }
 
+// Whole groups of eight, at one key.
+template <class T, class W, class A> __device__ __forceinline__ void drop_by_eight(const typename T::Store* from, typename T::Store* to, const typename T::Store* other,
+                                                                          u8* bits, const Map<typename T::Wide>& map, const A& address,
+                                                                          const Draw& draw, const W& where, const i64* rows, const u32* his,
+                                                                          const u64* los, u64 whole) {
+  const Eight<T> filled = all_eight<T>(map.fill);
+  FOR_EACH_GROUP(first, 8, 0, whole) {
+    Kept kept = kept_at(where, rows, address, draw, his, los, first);
+    Eight<T> others = filled;
+    if (other) others = load_eight<T>(other + first);
+    store_eight<T>(to + first, dropped<T>(load_eight<T>(from + first), kept, others, map));
+    if (bits) bits[first >> 3] = bits_of(kept);
+  }
+}
+
 template <class T, class W> __global__ void __launch_bounds__(256)
 drop(const typename T::Store* __restrict__ x, typename T::Store* __restrict__ y, const typename T::Store* __restrict__ fill, u8* __restrict__ bits,
-     const typename T::Wide* __restrict__ scales, Map<typename T::Wide> map, Draw draw, const u32* __restrict__ keys, u32 key_count, const __grid_constant__ W where,
-     const i64* __restrict__ rows, const u32* __restrict__ his, const u64* __restrict__ los) {
-  const Eight<T> filled = all_eight<T>(map.fill);
+     const typename T::Wide* __restrict__ scales, Map<typename T::Wide> map, Draw draw, const u32* __restrict__ keys, u32 key_count,
+     const __grid_constant__ W where, const i64* __restrict__ rows, const u32* __restrict__ his, const u64* __restrict__ los) {
   FOR_EACH_KEY(k) {
-    Address address = address_of(draw, keys, k);
     const typename T::Store *from = x + k * where.size, *other = fill ? fill + k * where.size : 0;
     typename T::Store* to = y + k * where.size;
-    const bool by_eight = aligned(from, to, other) && !scales;
-    FOR_EACH_GROUP(first, 8, where.size) {
-      u32 count = (u32)least(8, where.size - first);
-      Kept kept = kept_at(where, rows, address, draw, his, los, first, count);
-      if (bits) bits[k * ((where.size + 7) >> 3) + (first >> 3)] = bits_of(kept) & 0xFFu >> (8 - count);
-      if (by_eight && count == 8) {
-        Eight<T> others = other ? load_eight<T>(other + first) : filled;
-        store_eight<T>(to + first, dropped<T>(load_eight<T>(from + first), kept, others, map));
-      } else {
-        u32 kept_bits = bits_of(kept);
-        ONE_BY_ONE for (u32 i = 0; i < count; ++i) {
-          typename T::Wide scale = scales ? scales[rate_at(where, first + i)] : map.scale;
-          typename T::Store lost = other ? other[first + i] : T::narrow(map.fill);
-          to[first + i] = kept_bits >> i & 1u ? T::narrow(mapped(T::widen(from[first + i]), scale, map)) : lost;
-        }
+    u8* save = bits ? bits + k * ((where.size + 7) >> 3) : 0;
+    const u64 whole = aligned(from, to, other) && !scales ? where.size & ~7ull : 0;
+    Address address = address_of(draw, keys, k);
+    if (keys)
+      drop_by_eight<T>(from, to, other, save, map, address, draw, where, rows, his, los, whole);
+    else
+      drop_by_eight<T>(from, to, other, save, map, draw, draw, where, rows, his, los, whole);
+    FOR_EACH_GROUP(first, 8, whole, where.size) {
+      u32 kept = 0;
+      ONE_BY_ONE for (u64 at = first; at < least(first + 8, where.size); ++at) {
+        One one = one_at(where, rows, address, draw, his, los, at);
+        typename T::Store lost = other ? other[at] : T::narrow(map.fill);
+        to[at] = one.kept ? T::narrow(mapped(T::widen(from[at]), scales ? scales[one.rate] : map.scale, map)) : lost;
+        kept |= (u32)one.kept << (at - first);
       }
+      if (save) save[first >> 3] = kept;
     }
   }
 }
@@ -66,17 +79,16 @@ drop_saved(const typename T::Store* __restrict__ x, typename T::Store* __restric
   FOR_EACH_KEY(k) {
     const typename T::Store *from = x + k * size, *other = fill ? fill + k * size : 0;
     typename T::Store* to = y + k * size;
-    const bool by_eight = aligned(from, to, other);
-    FOR_EACH_GROUP(first, 8, size) {
-      u32 count = (u32)least(8, size - first), kept = bits[k * ((size + 7) >> 3) + (first >> 3)];
-      if (by_eight && count == 8) {
-        Eight<T> others = other ? load_eight<T>(other + first) : filled;
-        store_eight<T>(to + first, dropped<T>(load_eight<T>(from + first), kept_from_bits(kept), others, map));
-      } else
-        ONE_BY_ONE for (u32 i = 0; i < count; ++i)
-          to[first + i] = kept >> i & 1u   ? T::narrow(mapped(T::widen(from[first + i]), map.scale, map))
-                          : other ? other[first + i]
-                                  : T::narrow(map.fill);
+    const u8* saved = bits + k * ((size + 7) >> 3);
+    const u64 whole = aligned(from, to, other) ? size & ~7ull : 0;
+    FOR_EACH_GROUP(first, 8, 0, whole) {
+      Eight<T> others = filled;
+      if (other) others = load_eight<T>(other + first);
+      store_eight<T>(to + first, dropped<T>(load_eight<T>(from + first), kept_from_bits(saved[first >> 3]), others, map));
+    }
+    FOR_EACH_GROUP(at, 1, whole, size) {
+      typename T::Store lost = other ? other[at] : T::narrow(map.fill);
+      to[at] = saved[at >> 3] >> (at & 7) & 1u ? T::narrow(mapped(T::widen(from[at]), map.scale, map)) : lost;
     }
   }
 }

@@ -5,19 +5,15 @@ keep_bytes(u8* __restrict__ out, Draw draw, const u32* __restrict__ keys, u32 ke
   FOR_EACH_KEY(k) {
     Address address = address_of(draw, keys, k);
     u8* to = out + k * where.size;
-    FOR_EACH_GROUP(first, 8, where.size) {
-      u32 count = (u32)least(8, where.size - first);
-      Kept kept = kept_at(where, rows, address, draw, his, los, first, count);
-      if (count == 8 && ((u64)to & 7) == 0) {
-        u32 two[4];
+    const u64 whole = (u64)to & 7 ? 0 : where.size & ~7ull;
+    FOR_EACH_GROUP(first, 8, 0, whole) {
+      Kept kept = kept_at(where, rows, address, draw, his, los, first);
+      u32 two[4];
 #pragma unroll
-        for (int i = 0; i < 4; ++i) two[i] = (kept.w[i] >> 15 & 1u) | (kept.w[i] >> 23 & 0x100u);
-        *(uint2*)(to + first) = make_uint2(two[0] | two[1] << 16, two[2] | two[3] << 16);
-      } else {
-        u32 bits = bits_of(kept);
-        ONE_BY_ONE for (u32 i = 0; i < count; ++i) to[first + i] = bits >> i & 1u;
-      }
+      for (int i = 0; i < 4; ++i) two[i] = (kept.w[i] >> 15 & 1u) | (kept.w[i] >> 23 & 0x100u);
+      *(uint2*)(to + first) = make_uint2(two[0] | two[1] << 16, two[2] | two[3] << 16);
     }
+    FOR_EACH_GROUP(at, 1, whole, where.size) to[at] = one_at(where, rows, address, draw, his, los, at).kept;
   }
 }
 
@@ -27,10 +23,10 @@ keep_bits(u8* __restrict__ out, Draw draw, const u32* __restrict__ keys, u32 key
   FOR_EACH_KEY(k) {
     Address address = address_of(draw, keys, k);
     u8* to = out + k * ((where.size + 7) >> 3);
-    FOR_EACH_GROUP(first, 8, where.size) {
-      u32 count = (u32)least(8, where.size - first);
-      to[first >> 3] = bits_of(kept_at(where, rows, address, draw, his, los, first, count)) & 0xFFu >> (8 - count);
-    }
+    const u64 whole = where.size & ~7ull;
+    FOR_EACH_GROUP(first, 8, 0, whole) to[first >> 3] = bits_of(kept_at(where, rows, address, draw, his, los, first));
+    if (thread_number() == 0 && whole < where.size)
+      to[whole >> 3] = kept_bits_at(where, rows, address, draw, his, los, whole, (u32)(where.size - whole));
   }
 }
 
@@ -57,7 +53,7 @@ words(u32* __restrict__ out, Draw draw, const u32* __restrict__ keys, u32 key_co
   FOR_EACH_KEY(k) {
     Address address = address_of(draw, keys, k);
     u32* to = out + k * where.size;
-    FOR_EACH_GROUP(first, 4, where.size) {
+    FOR_EACH_GROUP(first, 4, 0, where.size) {
       u32 count = (u32)least(4, where.size - first);
       uint4 four = words_at(where, rows, address, first, count);
       if (count == 4 && aligned(to))

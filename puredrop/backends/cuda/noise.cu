@@ -44,7 +44,7 @@ template <class T, class W> __global__ void __launch_bounds__(256)
 uniform(typename T::Store* __restrict__ out, Draw draw, const u32* __restrict__ keys, u32 key_count, const __grid_constant__ W where, const i64* __restrict__ rows) {
   FOR_EACH_KEY(k) {
     Address address = address_of(draw, keys, k);
-    FOR_EACH_GROUP(first, 4, where.size) {
+    FOR_EACH_GROUP(first, 4, 0, where.size) {
       u32 count = (u32)least(4, where.size - first);
       uint4 r = words_at(where, rows, address, first, count);
       store_four<T>(out + k * where.size + first, Four{uniform_of(r.x), uniform_of(r.y), uniform_of(r.z), uniform_of(r.w)}, count);
@@ -56,7 +56,7 @@ template <class T, class W> __global__ void __launch_bounds__(256)
 normal(typename T::Store* __restrict__ out, Draw draw, const u32* __restrict__ keys, u32 key_count, const __grid_constant__ W where, const i64* __restrict__ rows) {
   FOR_EACH_KEY(k) {
     Address address = address_of(draw, keys, k);
-    FOR_EACH_GROUP(first, 4, where.size) {
+    FOR_EACH_GROUP(first, 4, 0, where.size) {
       u32 count = (u32)least(4, where.size - first);
       store_four<T>(out + k * where.size + first, normals_at(where, rows, address, first, count), count);
     }

@@ -1,33 +1,43 @@
 // Random bits: Philox4x32-10, and the decision of eight elements from one block of it.
+const int ROUNDS = 10;
+
+// The address of a key (see puredrop/random/key.py), its two words as each round has them: an instruction takes them from
+// there, while computing them would cost as much as an eighth of everything else. And the threshold (see
+// puredrop/random/bernoulli.py); p = 1 is hi = 65535, lo = 2^48.
 struct Draw {
-  u32 k0, k1, c1, c2, c3;  // the address of a key: see puredrop/random/key.py
-  u32 hi;                  // the threshold: see puredrop/random/bernoulli.py
+  u32 k0[ROUNDS], k1[ROUNDS], c1, c2, c3, hi;
   u64 lo;
 };
 
+// The same address, short.
 struct Address {
   u32 k0, k1, c1, c2, c3;
 };
 
+__device__ __forceinline__ u32 first_word(const Draw& draw, int round) { return draw.k0[round]; }
+__device__ __forceinline__ u32 second_word(const Draw& draw, int round) { return draw.k1[round]; }
+__device__ __forceinline__ u32 first_word(const Address& address, int round) { return address.k0 + round * 0x9E3779B9u; }
+__device__ __forceinline__ u32 second_word(const Address& address, int round) { return address.k1 + round * 0xBB67AE85u; }
+
+__device__ __forceinline__ Address short_address(const Address& address) { return address; }
+__device__ __forceinline__ Address short_address(const Draw& draw) { return Address{draw.k0[0], draw.k1[0], draw.c1, draw.c2, draw.c3}; }
+
 // The address of key number k: that of `draw`, or one of those in device memory, which a CUDA graph does not freeze.
 __device__ __forceinline__ Address address_of(const Draw& draw, const u32* keys, u32 k) {
-  if (!keys) return Address{draw.k0, draw.k1, draw.c1, draw.c2, draw.c3};
+  if (!keys) return short_address(draw);
   keys += 5 * (u64)k;
   return Address{keys[0], keys[1], keys[2], keys[3], keys[4]};
 }
 
-__device__ __forceinline__ uint4 philox(const Address& address, u64 block) {
-  u32 k0 = address.k0, k1 = address.k1;
+template <class A> __device__ __forceinline__ uint4 philox(const A& address, u64 block) {
   u32 c0 = (u32)block, c1 = (u32)(block >> 32) | address.c1, c2 = address.c2, c3 = address.c3;
 #pragma unroll
-  for (int round = 0; round < 10; ++round) {
+  for (int round = 0; round < ROUNDS; ++round) {
     u64 product0 = (u64)0xD2511F53u * c0, product1 = (u64)0xCD9E8D57u * c2;
-    c0 = (u32)(product1 >> 32) ^ c1 ^ k0;
+    c0 = (u32)(product1 >> 32) ^ c1 ^ first_word(address, round);
     c1 = (u32)product1;
-    c2 = (u32)(product0 >> 32) ^ c3 ^ k1;
+    c2 = (u32)(product0 >> 32) ^ c3 ^ second_word(address, round);
     c3 = (u32)product0;
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
   }
   return make_uint4(c0, c1, c2, c3);
 }
@@ -84,14 +94,13 @@ __device__ __forceinline__ u32 equal_somewhere(u32 h, u32 t) {
 }
 
 // Which elements of a block are kept at one threshold.
-__device__ __forceinline__ Kept decide(const Address& address, u64 block, u32 hi, u64 lo) {
-  if (hi >> 16) return Kept{{0, 0, 0, 0}};  // p = 1
+template <class A> __device__ __forceinline__ Kept decide(const A& address, u64 block, u32 hi, u64 lo) {
   uint4 r = philox(address, block);
   u32 t = hi | hi << 16;
   Kept kept{{not_below(r.x, t), not_below(r.y, t), not_below(r.z, t), not_below(r.w, t)}};
   u32 ties = (equal_somewhere(r.x, t) | equal_somewhere(r.y, t) | equal_somewhere(r.z, t) | equal_somewhere(r.w, t)) & 0x80008000u;
   if (ties && lo) {
-    Kept lost = kept_from_bits(settle_eight(address, block, r, hi, lo));
+    Kept lost = kept_from_bits(settle_eight(short_address(address), block, r, hi, lo));
 #pragma unroll
     for (int i = 0; i < 4; ++i) kept.w[i] &= ~lost.w[i];
   }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...random import Index, Threshold
+from ...random.philox import ROUNDS, WEYL
 
 AXES = 8  # of a Walk, after merging
 THREADS = 256  # a block, of every kernel
@@ -16,7 +18,9 @@ BLOCKS_A_PROCESSOR = 32  # beyond that, threads take several turns: what they ho
 TILE, LARGEST_BLOCK = 32, 64  # of block_mask
 _MOST_BLOCKS, _MOST_ROWS = (1 << 31) - 1, 65535  # of a grid, along x and along y
 
-DRAW = np.dtype([(name, "<u4") for name in ("k0", "k1", "c1", "c2", "c3", "hi")] + [("lo", "<u8")])
+DRAW = np.dtype(
+    [("k0", "<u4", ROUNDS), ("k1", "<u4", ROUNDS)] + [(name, "<u4") for name in ("c1", "c2", "c3", "hi")] + [("lo", "<u8")]
+)
 RUN = np.dtype([("start", "<u8"), ("size", "<u8")])
 WALK = np.dtype(
     [(name, "<u8") for name in ("offset", "size", "axes")]
@@ -56,9 +60,18 @@ def element(dtype: Any) -> str:
 
 def draw(address: Sequence[int], threshold: Threshold = _NEVER) -> np.ndarray:
     """The structure Draw: the address of a key and, where it is one for all elements, the threshold. (1,)"""
-    one_rate = np.ndim(threshold.hi) == 0 and np.ndim(threshold.lo) == 0
-    hi, lo = threshold if one_rate else (0, 0)
-    return np.array([(*address, hi, lo)], DRAW)
+    hi, lo = (0, 0) if np.ndim(threshold.hi) or np.ndim(threshold.lo) else threshold
+    if hi == 1 << 16:  # p = 1, in 16 bits: all that do not fall below the last halfword tie, and lose
+        hi, lo = (1 << 16) - 1, 1 << 48
+    return np.array([(*_schedule(*address[:2]), *address[2:], hi, lo)], DRAW)
+
+
+@lru_cache(maxsize=64)
+def _schedule(k0: int, k1: int) -> tuple[tuple[int, ...], ...]:
+    """The two key words as each round has them."""
+    return tuple(
+        tuple(word + i * step & 0xFFFFFFFF for i in range(ROUNDS)) for word, step in zip((k0, k1), WEYL, strict=True)
+    )
 
 
 def the_map(element: str, scale: float = 1.0, shift: float | None = None, fill: float = 0.0) -> np.ndarray:

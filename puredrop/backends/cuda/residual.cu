@@ -20,28 +20,23 @@ bias_drop_residual(const typename T::Store* __restrict__ x, const typename T::St
     Address address = address_of(draw, keys, k);
     const typename T::Store *from = x + k * where.size, *other = residual ? residual + k * where.size : 0;
     typename T::Store* to = y + k * where.size;
-    const bool by_eight = aligned(from, to, other) && aligned(bias) && width % 8 == 0;
-    FOR_EACH_GROUP(first, 8, where.size) {
-      u32 count = (u32)least(8, where.size - first);
-      Kept kept = kept_at(where, rows, address, draw, his, los, first, count);
-      u64 column = first - quotient(first, width) * width;
-      if (by_eight && count == 8) {
-        Eight<T> values = load_eight<T>(from + first), out;
-        Eight<T> biases = bias ? load_eight<T>(bias + column) : none, others = other ? load_eight<T>(other + first) : none;
+    const u64 whole = aligned(from, to, other) && aligned(bias) && width % 8 == 0 ? where.size & ~7ull : 0;
+    FOR_EACH_GROUP(first, 8, 0, whole) {
+      Kept kept = kept_at(where, rows, address, draw, his, los, first);
+      Eight<T> values = load_eight<T>(from + first), biases = none, others = none, out;
+      if (bias) biases = load_eight<T>(bias + first - quotient(first, width) * width);
+      if (other) others = load_eight<T>(other + first);
 #pragma unroll
-        for (int i = 0; i < 4; ++i)
-          out.pair[i] = T::pair(
-              join(T::first(values.pair[i]), T::first(biases.pair[i]), T::first(others.pair[i]), kept.w[i] & 0x8000u, map),
-              join(T::second(values.pair[i]), T::second(biases.pair[i]), T::second(others.pair[i]), (int)kept.w[i] < 0, map));
-        store_eight<T>(to + first, out);
-      } else {
-        u32 kept_bits = bits_of(kept);
-        ONE_BY_ONE for (u32 i = 0; i < count; ++i, ++column) {
-          if (column == width) column = 0;
-          typename T::Wide bias_here = bias ? T::widen(bias[column]) : 0, other_here = other ? T::widen(other[first + i]) : 0;
-          to[first + i] = T::narrow(join(T::widen(from[first + i]), bias_here, other_here, kept_bits >> i & 1u, map));
-        }
-      }
+      for (int i = 0; i < 4; ++i)
+        out.pair[i] = T::pair(
+            join(T::first(values.pair[i]), T::first(biases.pair[i]), T::first(others.pair[i]), kept.w[i] & 0x8000u, map),
+            join(T::second(values.pair[i]), T::second(biases.pair[i]), T::second(others.pair[i]), (int)kept.w[i] < 0, map));
+      store_eight<T>(to + first, out);
+    }
+    FOR_EACH_GROUP(at, 1, whole, where.size) {
+      const bool kept = one_at(where, rows, address, draw, his, los, at).kept;
+      typename T::Wide bias_here = bias ? T::widen(bias[at - quotient(at, width) * width]) : 0, other_here = other ? T::widen(other[at]) : 0;
+      to[at] = T::narrow(join(T::widen(from[at]), bias_here, other_here, kept, map));
     }
   }
 }

@@ -14,7 +14,7 @@ gather_rows(const typename T::Store* __restrict__ table, const i64* __restrict__
   const bool by_eight = aligned(table, y) && width % 8 == 0;
   FOR_EACH_KEY(k) {
     Address address = address_of(draw, keys, k);
-    FOR_EACH_GROUP(task, 1, count * groups) {
+    FOR_EACH_GROUP(task, 1, 0, count * groups) {
       u64 i = quotient(task, groups), column = 8 * (task - i * groups), id = ids[k * count + i];
       const typename T::Store* from = table + id * width;
       typename T::Store* to = y + (k * count + i) * width;
@@ -45,7 +45,7 @@ add_rows(const typename T::Store* __restrict__ x, const i64* __restrict__ order,
   const u64 groups = (width + 7) >> 3;
   const bool by_eight = aligned(x, out) && width % 8 == 0;
   Address address = address_of(draw, keys, 0);
-  FOR_EACH_GROUP(task, 1, segments * groups) {
+  FOR_EACH_GROUP(task, 1, 0, segments * groups) {
     u64 s = quotient(task, groups), column = 8 * (task - s * groups), row = numbers[s];
     typename T::Store* to = out + row * width;
     i64 start = starts[s], stop = row_is_kept(address, draw, row) ? starts[s + 1] : start;  // the sum of nothing is 0

@@ -41,7 +41,7 @@ softmax_drop(const typename T::Store* __restrict__ x, typename T::Store* __restr
       if (top == lowest) total = 1;
       ONE_BY_ONE for (u64 j = 8 * threadIdx.x; j < width; j += 8 * blockDim.x) {
         u32 count = (u32)least(8, width - j);
-        u32 kept = bits_of(kept_at(where, rows, address, draw, his, los, row * width + j, count));
+        u32 kept = kept_bits_at(where, rows, address, draw, his, los, row * width + j, count);
         ONE_BY_ONE for (u32 i = 0; i < count; ++i) {
           u64 at = start + j + i;
           typename T::Store weight = T::narrow(exponential(T::widen(x[at]) - base) / total);
@@ -65,7 +65,7 @@ softmax_drop_grad(const typename T::Store* __restrict__ g, const typename T::Sto
       Wide mean = 0;  // of the gradient that reaches the weights, under the weights
       ONE_BY_ONE for (u64 j = 8 * threadIdx.x; j < width; j += 8 * blockDim.x) {
         u32 count = (u32)least(8, width - j);
-        u32 kept = bits_of(kept_at(where, rows, address, draw, his, los, row * width + j, count));
+        u32 kept = kept_bits_at(where, rows, address, draw, his, los, row * width + j, count);
         ONE_BY_ONE for (u32 i = 0; i < count; ++i) {
           u64 at = start + j + i;
           if (kept >> i & 1u) mean += T::widen(p[at]) * (T::widen(g[at]) * map.scale);
@@ -74,7 +74,7 @@ softmax_drop_grad(const typename T::Store* __restrict__ g, const typename T::Sto
       mean = reduced(mean, Sum());
       ONE_BY_ONE for (u64 j = 8 * threadIdx.x; j < width; j += 8 * blockDim.x) {
         u32 count = (u32)least(8, width - j);
-        u32 kept = bits_of(kept_at(where, rows, address, draw, his, los, row * width + j, count));
+        u32 kept = kept_bits_at(where, rows, address, draw, his, los, row * width + j, count);
         ONE_BY_ONE for (u32 i = 0; i < count; ++i) {
           u64 at = start + j + i;
           Wide arriving = kept >> i & 1u ? T::widen(g[at]) * map.scale : 0;

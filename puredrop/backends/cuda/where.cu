@@ -21,7 +21,7 @@ __device__ __forceinline__ u64 threads_in_all() { return (u64)gridDim.x * blockD
 // Loops that run seldom, or long: unrolled they would only be longer to compile.
 #define ONE_BY_ONE _Pragma("unroll 1")
 #define FOR_EACH_KEY(k) ONE_BY_ONE for (u32 k = blockIdx.y; k < key_count; k += gridDim.y)
-#define FOR_EACH_GROUP(first, n, size) ONE_BY_ONE for (u64 first = n * thread_number(); first < size; first += n * threads_in_all())
+#define FOR_EACH_GROUP(first, n, start, stop) ONE_BY_ONE for (u64 first = start + n * thread_number(); first < stop; first += n * threads_in_all())
 
 __device__ __forceinline__ u64 least(u64 a, u64 b) { return a < b ? a : b; }
 
@@ -33,6 +33,10 @@ struct Cursor {
   u64 element, inner;
   i64 rate;
 };
+
+__device__ __forceinline__ Cursor cursor_at(const Run& run, const i64*, u64 position) { return Cursor{run.start + position, 0, 0}; }
+
+__device__ __forceinline__ void advance(Cursor& cursor, const Run&, const i64*, u64) { ++cursor.element; }
 
 __device__ __forceinline__ Cursor cursor_at(const Walk& walk, const i64* rows, u64 position) {
   Cursor cursor{walk.offset, 0, 0};
@@ -80,31 +84,44 @@ __device__ __forceinline__ bool is_dropped(Drawn& drawn, const Address& address,
   return h < hi || (h == hi && lo && tie_is_dropped(address, e, lo));
 }
 
-// Which of the `count` elements from position `first` on are kept; `first` is a multiple of 8, and count at most 8.
-__device__ __forceinline__ Kept kept_at(const Run& run, const i64*, const Address& address, const Draw& draw, const u32*, const u64*, u64 first, u32) {
-  return decide(address, (run.start + first) >> 3, draw.hi, draw.lo);
-}
-
-__device__ __forceinline__ u32 kept_bits_at(const Walk& walk, const i64* rows, Address address, u32 one_hi, u64 one_lo, const u32* his, const u64* los,
-                                         u64 first, u32 count) {
-  Cursor cursor = cursor_at(walk, rows, first);
+// Which of the `count` elements from position `first` on are kept, as bits, element after element.
+template <class W> __device__ __forceinline__ u32 kept_bits_at(const W& where, const i64* rows, const Address& address, const Draw& draw, const u32* his,
+                                                               const u64* los, u64 first, u32 count) {
+  Cursor cursor = cursor_at(where, rows, first);
   Drawn drawn = nothing_drawn();
   u32 kept = 0;
   ONE_BY_ONE for (u32 i = 0; i < count; ++i) {
-    u32 hi = his ? his[cursor.rate] : one_hi;
-    u64 lo = los ? los[cursor.rate] : one_lo;
+    u32 hi = his ? his[cursor.rate] : draw.hi;
+    u64 lo = los ? los[cursor.rate] : draw.lo;
     kept |= (u32)!is_dropped(drawn, address, cursor.element, hi, lo) << i;
-    advance(cursor, walk, rows, first + i + 1);
+    advance(cursor, where, rows, first + i + 1);
   }
   return kept;
 }
 
-__device__ __forceinline__ Kept kept_at(const Walk& walk, const i64* rows, const Address& address, const Draw& draw, const u32* his, const u64* los,
-                                        u64 first, u32 count) {
-  return kept_from_bits(kept_bits_at(walk, rows, address, draw.hi, draw.lo, his, los, first, count));
+// Which of the eight elements from position `first` on are kept; `first` is a multiple of 8.
+template <class A> __device__ __forceinline__ Kept kept_at(const Run& run, const i64*, const A& address, const Draw& draw, const u32*, const u64*, u64 first) {
+  return decide(address, (run.start + first) >> 3, draw.hi, draw.lo);
 }
 
-// The entry of a position in a table of rates.
-__device__ __forceinline__ i64 rate_at(const Run&, u64) { return 0; }
+template <class A> __device__ __forceinline__ Kept kept_at(const Walk& walk, const i64* rows, const A& address, const Draw& draw, const u32* his,
+                                                           const u64* los, u64 first) {
+  return kept_from_bits(kept_bits_at(walk, rows, short_address(address), draw, his, los, first, 8));
+}
 
-__device__ __forceinline__ i64 rate_at(const Walk& walk, u64 position) { return cursor_at(walk, 0, position).rate; }
+// For what is left over: whether the element at one position is kept. Out of line, for it is seldom used and long.
+__device__ __noinline__ bool element_is_kept(Address address, u64 e, u32 hi, u64 lo) {
+  Drawn drawn = nothing_drawn();
+  return !is_dropped(drawn, address, e, hi, lo);
+}
+
+struct One {
+  bool kept;
+  i64 rate;  // its entry in a table of rates
+};
+
+template <class W> __device__ __forceinline__ One one_at(const W& where, const i64* rows, const Address& address, const Draw& draw, const u32* his,
+                                                         const u64* los, u64 position) {
+  Cursor cursor = cursor_at(where, rows, position);
+  return One{element_is_kept(address, cursor.element, his ? his[cursor.rate] : draw.hi, los ? los[cursor.rate] : draw.lo), cursor.rate};
+}

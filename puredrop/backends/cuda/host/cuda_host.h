@@ -253,14 +253,8 @@ UNWATCHED static void make_fibers() {
   }
 #ifdef __SANITIZE_THREAD__
   scheduler_fiber = __tsan_get_current_fiber();
-  for (unsigned i = 0; i < now.threads; ++i) threads[i].tsan_fiber = __tsan_create_fiber(0);
-#endif
-}
-
-UNWATCHED static void end_fibers() {
-  happens_after(&end_key);
-#ifdef __SANITIZE_THREAD__
-  for (unsigned i = 0; i < now.threads; ++i) __tsan_destroy_fiber(threads[i].tsan_fiber);
+  for (unsigned i = 0; i < now.threads; ++i)
+    if (!threads[i].tsan_fiber) threads[i].tsan_fiber = __tsan_create_fiber(0);
 #endif
 }
 
@@ -281,7 +275,7 @@ UNWATCHED static int launch(void (*kernel)(void**), const unsigned* g, const uns
     now.at = {(unsigned)(block % g[0]), (unsigned)(block / g[0] % g[1]), (unsigned)(block / g[0] / g[1])};
     run_block();
   }
-  end_fibers();
+  happens_after(&end_key);
   return message[0] != 0;
 }
 
