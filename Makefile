@@ -44,8 +44,10 @@ clean:
 	$(PIP) install -e ".[demo]"
 	touch $@
 
-# Without a PyTorch wheel for this machine the comparisons with PyTorch are skipped, each by name.
+# Without a PyTorch wheel for this machine the comparisons with PyTorch are skipped, each by name; so without CuPy, whose
+# backend is tested on the CPU (docs/backends.md), are its tests.
 .venv/.test: pyproject.toml | .venv/bin/python
 	$(PIP) install -e ".[test]"
 	$(PIP) install -e ".[torch]" || echo "no wheel of PyTorch 2.13.0 here: its rows will be skipped by name"
+	$(PIP) install -e ".[cuda13]" || echo "no wheel of CuPy here: its tests will be skipped by name"
 	touch $@

@@ -308,6 +308,18 @@ def test_arrays_of_numpy_go_to_the_device_and_tensors_come_back(b):
     assert np.array_equal(np.asarray(t.to("numpy").to("cupy")), x)
 
 
+# Those whose rows give functions or edges of NumPy themselves.
+OF_NUMPY = ("layer_drop", "hard_concrete_penalty", "drop_edge", "drop_node", "drop_path_edges")
+
+
+@pytest.mark.parametrize("name", [name for name in conformance.CASES if name not in OF_NUMPY])
+def test_every_variant_takes_arrays_of_numpy_where_cupy_is_asked_for(b, name):
+    case = conformance.CASES[name]
+    y, noise = case.call(*case.example(6, 8), case.rates[-2 % len(case.rates)], key=Key(1), return_mask=True, backend=b)
+    assert backends.is_on_device(y)
+    assert backends.is_on_device(noise)
+
+
 # Rows that between them use every kind of noise, and of bookkeeping, that variants have.
 ROWS = ("dropout", "alpha_dropout", "drop_block", "embedding_dropout", "gaussian_dropout", "zoneout")
 SLOW = (*conformance.STATISTICAL, "same bits", "enumeration", "second gradient", "pytorch autograd")

@@ -109,6 +109,16 @@ class Asked:
         """That of a tensor; for an array the one asked for."""
         return backend_of(x, self.backend)
 
+    def placed(self, *arrays: Any) -> Any:
+        """Arrays where the backend computes that was asked for by name; one, or a tuple of several.
+
+        For variants that calculate with the arrays themselves; operations see to it of their own accord.
+        """
+        backend = None if self.backend is None else backends.get(self.backend)
+        if backend is not None and backend.place is not None:
+            arrays = tuple(map(backend.place, arrays))
+        return arrays[0] if len(arrays) == 1 else arrays
+
     def answer(self, y: Any, noise: Any) -> Any:
         """y, or (y, noise) where that was asked for."""
         return (y, noise) if self.return_mask else y

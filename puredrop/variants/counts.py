@@ -158,6 +158,7 @@ def flipout(
     """
     name = "flipout"
     asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x, w, perturbation = asked.placed(x, w, perturbation)
     x, w, perturbation = (checked_array(name, a) for a in (x, w, perturbation))
     if not x.shape or len(w.shape) != 2 or w.shape != perturbation.shape or w.shape[1] != x.shape[-1]:
         raise ValueError(

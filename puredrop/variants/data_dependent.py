@@ -61,6 +61,7 @@ def standout(
     """
     name = "standout"
     asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x, pre_activation = asked.placed(x, pre_activation)
     x, a = checked_array(f"{name}, x", x), checked_array(f"{name}, pre_activation", pre_activation)
     if x.shape != a.shape:
         raise ValueError(f"{name}: pre_activation must have the shape of x, {x.shape}, got {a.shape}")
@@ -108,6 +109,7 @@ def max_dropout(
     """
     name = "max_dropout"
     asked = Asked(name, key, mask, training, None, return_mask, backend)
+    x = asked.placed(x)
     x, p = checked_array(name, x), one_rate(name, p)
     if not asked.draws(p):
         return asked.undrawn(unchanged(x))
@@ -156,6 +158,7 @@ def jumpout(
     """
     name = "jumpout"
     asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x = asked.placed(x)
     x, high, low = checked_array(name, x), one_rate(name, p_max, "p_max"), one_rate(name, p_min, "p_min")
     if low > high:
         raise ValueError(f"{name}: p_min must not exceed p_max = {high}, got {low}")

@@ -49,6 +49,7 @@ def gaussian_dropout(
     np.True_
     """
     asked = Asked("gaussian_dropout", key, mask, training, index, return_mask, backend)
+    x = asked.placed(x)
     x, p = checked_array("gaussian_dropout", x), _finite_rate("gaussian_dropout", p)
     if not training or p == 0:
         return asked.undrawn(unchanged(x), x.dtype.type(0))
@@ -91,6 +92,7 @@ def continuous_dropout(
     """
     name = "continuous_dropout"
     asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x = asked.placed(x)
     x, p = checked_array(name, x), _finite_rate(name, p)
     if distribution not in ("uniform", "normal"):
         raise ValueError(f"{name}: distribution must be 'uniform' or 'normal', got {distribution!r}")
@@ -133,6 +135,7 @@ def gaussian_noise(
     np.True_
     """
     asked = Asked("gaussian_noise", key, mask, training, index, return_mask, backend)
+    x = asked.placed(x)
     x = checked_array("gaussian_noise", x)
     sigma = _level("gaussian_noise", "sigma", sigma, x)
     if not training or (isinstance(sigma, float) and sigma == 0.0):
@@ -177,6 +180,7 @@ def information_dropout(
     """
     name = "information_dropout"
     asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x, alpha = asked.placed(x, alpha)
     x, high = checked_array(name, x), not_negative(name, "max_alpha", max_alpha)
     alpha = _level(name, "alpha", alpha, x)
     alpha = min(alpha, high) if isinstance(alpha, float) else ops.clip(alpha, high=high, backend=backend)

@@ -52,6 +52,7 @@ def layer_drop(
     """
     operation = "layer_drop"
     asked = Asked(operation, key, mask, training, None, return_mask, backend)
+    x = asked.placed(x)
     x, p = checked_array(operation, x), checked_rate(operation, p)
     stack = _checked_layers(operation, layers, p)
     if asked.draws(p):
@@ -101,6 +102,7 @@ def fractal_join(
     """
     operation = "fractal_join"
     asked = Asked(operation, key, mask, training, index, return_mask, backend)
+    paths = asked.placed(paths)
     paths, p = _checked_paths(operation, paths), one_rate(operation, p)
     shape, single = paths[0].shape, (1,) * len(paths[0].shape)
     index, xp = gate_index(asked, shape, mode), asked.backend_of(paths[0]).xp

@@ -138,6 +138,7 @@ def targeted_dropout(
     """
     name = "targeted_dropout"
     asked = Asked(name, key, mask, training, None, return_mask, backend)
+    weight = asked.placed(weight)
     weight, p, fraction = checked_array(name, weight), one_rate(name, p), one_rate(name, fraction, "fraction")
     if len(weight.shape) < 2:
         raise ValueError(f"{name}: weight must have an axis of output units and more, got shape {weight.shape}")
@@ -198,6 +199,7 @@ def quant_noise(
     """
     name = "quant_noise"
     asked = Asked(name, key, mask, training, None, return_mask, backend)
+    weight = asked.placed(weight)
     weight, p, block = checked_array(name, weight), one_rate(name, p), counted(name, "block", block, 1)
     if not weight.shape or weight.shape[-1] % block:
         raise ValueError(
