@@ -210,6 +210,11 @@ def _reduced(real: Any) -> Any:
     return _array, (seen(real).copy(),)
 
 
+def _interface(real: Any) -> dict[str, Any]:
+    names = {"shape": real.shape, "typestr": real.dtype.str, "strides": real.strides, "descr": real.dtype.descr}
+    return {"data": (real.data.ptr, False), "version": 3, "stream": 1, **names}
+
+
 def _method(name: str) -> Callable[..., Any]:
     def call(self: Any, *args: Any, **keywords: Any) -> Any:
         if alone := NUMPY_ALONE & set(keywords):
@@ -250,13 +255,14 @@ _METHODS = """
 def _array_attributes() -> Iterator[tuple[str, Any]]:
     for name in _OPERATORS[0]:
         for full in (f"__{name}__", f"__r{name}__", f"__i{name}__"):
-            if hasattr(_Base, full):
+            if hasattr(_Base, full) or full.startswith("__r"):  # before CuPy 14 these have no names of their own
                 yield full, _operator(full)
     for name in _OPERATORS[1]:
         yield f"__{name}__", _operator(f"__{name}__")
     for name in _METHODS:
         yield name, _method(name)
     yield "__hash__", None
+    yield "__cuda_array_interface__", property(_interface)  # CuPy's own asks for the stream of this thread
     yield from {
         "__bool__": _truth,
         "__getitem__": _gathered,
