@@ -90,13 +90,20 @@ class DeviceModule:
     """Launches for `puredrop.backends.cuda.host.checks`: its arrays, with the canaries beside them, go to the device
     at the same distance from a multiple of 16, and come back."""
 
+    def __init__(self) -> None:
+        self.bench = checks.Bench(self)  # type: ignore[arg-type]
+
     @cached_property
     def _module(self) -> Any:
         return cupy.RawModule(code=cuda.source(), options=backend.OPTIONS, name_expressions=cuda.instances())
 
     def launch(self, name: str, grid: Sequence[int], block: Sequence[int], arguments: Sequence[Any], **_: Any) -> None:
         """Run a kernel on arrays of the host."""
-        there = [Mirror(a) if isinstance(a, np.ndarray) and not a.dtype.names else a for a in arguments]
+        fenced = {canaries.ctypes.data + canaries.nbytes for canaries in self.bench.arrays}  # where an array begins
+        there = [
+            Mirror(a, GUARD if a.ctypes.data in fenced else 0) if isinstance(a, np.ndarray) and not a.dtype.names else a
+            for a in arguments
+        ]
         told = tuple(a.array if isinstance(a, Mirror) else a for a in there)
         self._module.get_function(name).kernel(tuple(grid), tuple(block), told)
         for a in there:
@@ -105,17 +112,19 @@ class DeviceModule:
 
 
 class Mirror:
-    """An array of the host and the bytes around it, on the device."""
+    """An array of the host, and `guard` bytes on each side of it, on the device."""
 
-    def __init__(self, host: np.ndarray) -> None:
-        pointer = host.ctypes.data - GUARD
-        self._whole = np.ctypeslib.as_array((ctypes.c_uint8 * (host.nbytes + 2 * GUARD)).from_address(pointer))
-        memory = cupy.empty(self._whole.nbytes + 16, np.uint8)
+    def __init__(self, host: np.ndarray, guard: int) -> None:
+        pointer, size = host.ctypes.data - guard, host.nbytes + 2 * guard
+        self._owner = host
+        self._whole = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(pointer))
+        memory = cupy.empty(size + 16, np.uint8)
         skip = (pointer - memory.data.ptr) % 16
-        self._there = memory[skip : skip + self._whole.nbytes]
+        self._there = memory[skip : skip + size]
         self._there.set(self._whole.copy())
-        self.array = self._there[GUARD : GUARD + host.nbytes]
+        self.array = self._there[guard : guard + host.nbytes]
 
     def back(self) -> None:
         """What is on the device, in the memory of the host again."""
-        self._whole[:] = self._there.get()
+        if self._owner.flags.writeable:
+            self._whole[:] = self._there.get()
