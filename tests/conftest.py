@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 import numpy as np
@@ -12,10 +13,34 @@ if os.environ.get("PUREDROP_REQUIRE_TORCH") and find_spec("torch") is None:
     raise RuntimeError("PUREDROP_REQUIRE_TORCH is set and PyTorch is not installed: its comparisons would be skipped")
 
 
-@pytest.fixture(params=backends.available())
+# What works on arrays of NumPy. Arrays on a device have tests/test_cupy.py, where the same contract is held.
+ON_HOST = tuple(name for name in backends.available() if backends.get(name).place is None)
+
+
+@pytest.fixture(params=ON_HOST)
 def backend(request: pytest.FixtureRequest) -> backends.Backend:
-    """Every installed backend in turn."""
+    """Every backend on arrays of NumPy in turn."""
     return backends.get(request.param)
+
+
+def pytest_report_header() -> str:
+    """Where the GPU backend's tests run, in words."""
+    from puredrop.backends import emulation
+
+    if backends.why_not("cupy") is None:
+        return "cupy: on a device"
+    return f"cupy: {emulation.missing() or 'host emulation; what that does not cover is skipped: needs a device'}"
+
+
+@pytest.fixture(scope="module")
+def cupy_backend() -> Iterator[backends.Backend]:
+    """The CuPy backend on host memory, whether there is a device or not; skipped by name where something is missing."""
+    from puredrop.backends import emulation
+
+    if reason := emulation.missing():
+        pytest.skip(reason)
+    with emulation.host_emulation() as emulated:
+        yield emulated
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..backends import on_host
 from ..nn.module import Module
 from ..ops import softmax
 from ..random.passes import Pass, Window, entered
@@ -96,7 +97,7 @@ def _output(y: Any) -> np.ndarray:
             f"predict_samples: the model gives {len(y)} results; wrap it in a Module whose forward gives the one that "
             f"is wanted, such as model(x)[0]"
         )
-    return np.asarray(raw(y))
+    return on_host(raw(y))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ TILE, LARGEST_BLOCK = 32, 64  # of block_mask
 _MOST_BLOCKS, _MOST_ROWS = (1 << 31) - 1, 65535  # of a grid, along x and along y
 
 DRAW = np.dtype(
-    [("k0", "<u4", ROUNDS), ("k1", "<u4", ROUNDS)] + [(name, "<u4") for name in ("c1", "c2", "c3", "hi")] + [("lo", "<u8")]
+    [("k0", "<u4", ROUNDS), ("k1", "<u4", ROUNDS)]
+    + [(name, "<u4") for name in ("c1", "c2", "c3", "hi")]
+    + [("lo", "<u8")]
 )
 RUN = np.dtype([("start", "<u8"), ("size", "<u8")])
 WALK = np.dtype(
