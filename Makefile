@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test lint pictures docs bench gpu clean
+.PHONY: demo test lint pictures docs bench gpu sanitize clean
 
 demo: .venv/.demo
 	$(BIN)/puredrop demo
@@ -33,6 +33,12 @@ bench: .venv/.test
 # On a machine with a GPU, under eight minutes. Python's own packages, not .venv: such a machine may reach no index.
 gpu:
 	$(PYTHON) -m bench.gpu
+
+# The CUDA kernels on the CPU under Address-, UndefinedBehaviour- and ThreadSanitizer, and with deliberate bugs in them.
+sanitize: .venv/.test
+	$(BIN)/python -m puredrop.backends.cuda.host --sanitizer address
+	$(BIN)/python -m puredrop.backends.cuda.host --sanitizer thread
+	$(BIN)/python -m puredrop.backends.cuda.host --mutants
 
 clean:
 	rm -rf .venv report build dist

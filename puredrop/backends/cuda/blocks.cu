@@ -54,7 +54,7 @@ block_mask(u8* __restrict__ keep, u32* __restrict__ kept, Blocks b, Draw draw, c
       }
       for (int lanes = 16; lanes; lanes >>= 1) count += __shfl_xor_sync(0xFFFFFFFFu, count, lanes);
       if (kept && threadIdx.x % 32 == 0) atomicAdd(kept + here, count);
-      __syncthreads();  // before the next tile is drawn over this one
+      // No barrier here: the next tile's seeds are written while these are no longer read, and `covered` after the next one.
     }
   }
 }

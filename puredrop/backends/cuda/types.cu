@@ -22,6 +22,9 @@ __device__ __forceinline__ u16 to_half(float f) { u16 r; asm("cvt.rn.f16.f32 %0,
 __device__ __forceinline__ u16 to_half(double d) { u16 r; asm("cvt.rn.f16.f64 %0, %1;" : "=h"(r) : "d"(d)); return r; }
 // Both halfwords of the result are the sign of a halfword of a, 16 times.
 __device__ __forceinline__ u32 signs_of_halves(u32 a) { u32 r; asm("prmt.b32 %0, %1, 0, 0xBB99;" : "=r"(r) : "r"(a)); return r; }
+__device__ __forceinline__ void store_sixteen(uint4* to, uint4 v) {
+  asm("{ .reg .u64 p; cvta.to.global.u64 p, %0; st.global.v4.u32 [p], {%1, %2, %3, %4}; }" ::"l"(to), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory");
+}
 #endif
 
 __device__ __forceinline__ float float_of(u32 bits) { return __uint_as_float(bits); }
@@ -107,7 +110,11 @@ template <class T> struct __align__(16) Eight {
 
 template <class T> __device__ __forceinline__ Eight<T> load_eight(const typename T::Store* from) { return *(const Eight<T>*)from; }
 
-template <class T> __device__ __forceinline__ void store_eight(typename T::Store* to, const Eight<T>& v) { *(Eight<T>*)to = v; }
+// In PTX, for the compiler stores a value that comes from a branch or a loop member by member otherwise.
+template <class T> __device__ __forceinline__ void store_eight(typename T::Store* to, const Eight<T>& v) {
+#pragma unroll
+  for (u32 i = 0; i < sizeof v / sizeof(uint4); ++i) store_sixteen((uint4*)to + i, ((const uint4*)&v)[i]);
+}
 
 template <class T> __device__ __forceinline__ Eight<T> all_eight(typename T::Wide value) {
   typename T::Pair p = T::pair(value, value);

@@ -1,12 +1,14 @@
 """All checks of the kernels, on the CPU: `python -m puredrop.backends.cuda.host [--sanitizer address | thread]`.
 
 A sanitizer's run-time library must be there when Python starts: Python is then started anew, with it.
+`--mutants` runs the checks on kernels with deliberate bugs instead, each of which must be seen.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +16,9 @@ from collections.abc import Sequence
 
 from .. import instances, source
 from . import checks, host
+from .mutants import MUTANTS, spoiled
 
+STARTED = "PUREDROP_SANITIZER"  # set in the process that has a sanitizer in it
 RUNTIMES = {"address": "libasan.so", "thread": "libtsan.so"}
 OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0:abort_on_error=0:exitcode=9",
@@ -24,18 +28,40 @@ OPTIONS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the checks; 0 where all hold."""
+    """Run the checks; 0 where all hold (of mutants: where all are seen)."""
     parser = argparse.ArgumentParser(prog="python -m puredrop.backends.cuda.host", description=__doc__)
     parser.add_argument("--sanitizer", choices=[*host.SANITIZERS])
     parser.add_argument("--checks", nargs="*", default=[*checks.CHECKS], help="only these")
+    parser.add_argument("--mutants", nargs="*", metavar="NAME", help="all of them where none is named")
+    parser.add_argument("--mutant", help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     reason = host.missing() or (chosen.sanitizer and _missing_runtime(chosen.sanitizer))
     if reason:
         print(f"skipped: {reason}")
         return 0
-    if chosen.sanitizer and not os.environ.get("PUREDROP_SANITIZER"):
-        return _again(chosen.sanitizer, chosen.checks)
-    return run(source(), chosen.checks, chosen.sanitizer)
+    if chosen.mutants is not None:
+        return sum(seen(name) is False for name in chosen.mutants or MUTANTS)
+    if chosen.sanitizer and not os.environ.get(STARTED):
+        command, environment = _with(chosen.sanitizer, ["--checks", *chosen.checks])
+        return subprocess.run(command, env=environment, check=False).returncode
+    return run(spoiled(chosen.mutant) if chosen.mutant else source(), chosen.checks, chosen.sanitizer)
+
+
+def seen(name: str) -> bool | None:
+    """Whether the check of a mutant fails on it, in a process of its own, which may crash; None where it cannot run."""
+    mutant = MUTANTS[name]
+    if mutant.sanitizer and (reason := _missing_runtime(mutant.sanitizer)):
+        print(f"{name}: skipped: {reason}")
+        return None
+    command, environment = _with(mutant.sanitizer, ["--mutant", name, "--checks", mutant.check])
+    try:
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    except subprocess.TimeoutExpired:
+        print(f"{name}: seen: it does not end")
+        return True
+    said = re.search(r"SUMMARY: .*|.*runtime error: .*|FAILED: .*", result.stderr + result.stdout)
+    print(f"{name}: {f'seen: {said[0] if said else result.returncode}' if result.returncode else 'NOT SEEN'}")
+    return result.returncode != 0
 
 
 def run(text: str, names: Sequence[str], sanitizer: str | None = None) -> int:
@@ -64,13 +90,14 @@ def _runtime(sanitizer: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def _again(sanitizer: str, names: Sequence[str]) -> int:
-    """This program in a new process, with the sanitizer in it."""
+def _with(sanitizer: str | None, arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The command that is this program, and its environment, with the sanitizer in it from the start."""
+    command, environment = [sys.executable, "-m", str(__package__), *arguments], dict(os.environ)
+    if sanitizer is None:
+        return command, environment
     setarch = shutil.which("setarch") if sanitizer == "thread" else None  # it needs addresses that are not random
-    command = [*([setarch, "-R"] if setarch else []), sys.executable, "-m", __package__]
-    environment = {**OPTIONS, **os.environ, "LD_PRELOAD": _runtime(sanitizer), "PUREDROP_SANITIZER": sanitizer}
-    result = subprocess.run([*command, "--sanitizer", sanitizer, "--checks", *names], env=environment, check=False)
-    return result.returncode
+    environment = {**OPTIONS, **environment, "LD_PRELOAD": _runtime(sanitizer), STARTED: sanitizer}
+    return [*([setarch, "-R"] if setarch else []), *command, "--sanitizer", sanitizer], environment
 
 
 if __name__ == "__main__":

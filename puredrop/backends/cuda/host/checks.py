@@ -37,6 +37,7 @@ INDICES = {
     "rows alone": Index.whole(50)[np.array([3, 49, 0, 3, 7, 8, 9, 1, 2, 2, 1])],
     "far": Index.whole((1 << 40, 83))[(1 << 40) - 9 :],
 }
+NEVER = Threshold(0, 0)
 ELEMENTS = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 
 
@@ -78,7 +79,7 @@ class Bench:
         self.arrays.clear()
 
     def drawn(
-        self, key: Keys, kind: int, where: plan.Where, limit: Threshold = Threshold(0, 0), from_memory: bool = False
+        self, key: Keys, kind: int, where: plan.Where, limit: Threshold = NEVER, from_memory: bool = False
     ) -> list[Any]:
         """The arguments DRAW; the addresses of several keys, or of one that a graph may change, lie in memory."""
         keys = key if isinstance(key, tuple) else (key,)
@@ -446,6 +447,7 @@ def check_far(bench: Bench) -> None:
             arguments += [*bench.drawn(Key(3), MASK, where, limit), None, None]
             grid = index.size // n  # a block of 256 threads takes 2048 elements
             bench.module.launch(f"drop<{element}, {name}>", (grid, 1), (256,), arguments, blocks=(grid - 1, grid))
+            bench.launches += 1
             part = shared[-1:] if name == "Walk" else shared[index.size - n :]
             keep = np.broadcast_to(reference.BACKEND.keep(Key(3), part, limit).reshape(-1), n)
             assert same(widened(y), widened(expected_drop(x, keep, 1.5, None, 0.0))), f"drop: {element}, {name}, far"

@@ -68,6 +68,7 @@ struct Thread {
   uint3 index;
   uint64_t value;   // what it gives to a shuffle, then what it gets
   unsigned mask, partner;
+  unsigned waits[4];  // how often it has waited, by state
   void* tsan_fiber;
 };
 
@@ -87,7 +88,9 @@ static ucontext_t scheduler;
 static void* scheduler_fiber;
 static unsigned current;
 static Launch now;
-static char barrier_key, begin_key, end_key, block_key, warp_keys[MOST_THREADS / WARP];  // addresses, for ThreadSanitizer
+// Addresses, for ThreadSanitizer. Two for a place to wait, in turn: what a thread does on its way to the next wait is not
+// before what others do after this one.
+static char begin_key, end_key, block_key, barrier_keys[2], warp_keys[MOST_THREADS / WARP][2];
 
 UNWATCHED static void fail(const char* what, unsigned thread) {
   if (now.message[0]) return;
@@ -157,7 +160,8 @@ UNWATCHED static uint64_t wait_at(State where, unsigned mask = 0, uint64_t value
   me.mask = mask;
   me.value = value;
   me.partner = partner;
-  void* key = where == AT_BARRIER ? &barrier_key : &warp_keys[i / WARP];
+  const unsigned turn = me.waits[where]++ & 1;
+  void* key = where == AT_BARRIER ? &barrier_keys[turn] : &warp_keys[i / WARP][turn];
   happens_before(key);
   switch_to_scheduler();
   happens_after(key);
@@ -197,6 +201,7 @@ UNWATCHED static void prepare(unsigned i) {
   t.context.uc_link = nullptr;
   makecontext(&t.context, run_thread, 0);
   t.state = READY;
+  memset(t.waits, 0, sizeof t.waits);
   t.index = {i % now.block.x, i / now.block.x % now.block.y, i / now.block.x / now.block.y};
 }
 
@@ -220,7 +225,7 @@ UNWATCHED static void run_block() {
   __asan_unpoison_memory_region(stacks, now.threads * STACK);  // the frames of fibers that never returned
 #endif
   happens_after(&block_key);
-  memset(__start_cuda_shared, 0xA5, __stop_cuda_shared - __start_cuda_shared);
+  if (__start_cuda_shared) memset(__start_cuda_shared, 0xA5, __stop_cuda_shared - __start_cuda_shared);
   happens_before(&begin_key);
   for (unsigned i = 0; i < now.threads; ++i) prepare(i);
   const unsigned warps = (now.threads + WARP - 1) / WARP;
@@ -345,3 +350,4 @@ static inline float half_to_float(unsigned short h) { return (float)same_bits<_F
 static inline unsigned short to_half(float f) { return same_bits<unsigned short>((_Float16)f); }
 static inline unsigned short to_half(double d) { return same_bits<unsigned short>((_Float16)d); }
 static inline unsigned signs_of_halves(unsigned a) { return (a & 0x8000u ? 0xFFFFu : 0u) | (a & 0x80000000u ? 0xFFFF0000u : 0u); }
+static inline void store_sixteen(uint4* to, uint4 v) { *to = v; }
