@@ -3,6 +3,8 @@
 import copy
 import dataclasses
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -367,6 +369,29 @@ def test_a_model_trains_and_predicts_as_on_numpy(b, tmp_path):
     ours, theirs = trained("cupy", tmp_path), trained("numpy", tmp_path)
     assert ours[0] == theirs[0]
     assert np.array_equal(ours[1], theirs[1])
+
+
+# What they do with arrays of NumPy beside, an array of CuPy does not take.
+EXAMPLES = {
+    "a transformer with DropKey": ("README.md", "DropKey"),
+    "diagnosis": ("README.md", "diagnose"),
+    "UniDrop": ("docs/recipes.md", "def unidrop"),
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_run_as_written_where_cupy_is_the_default(b, name, monkeypatch):
+    page, line = EXAMPLES[name]
+    text = (Path(__file__).parent.parent / page).read_text()
+    (block,) = [block for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL) if line in block]
+    monkeypatch.setenv("PUREDROP_BACKEND", "cupy")
+    exec(block, {"__name__": "example"})
+
+
+def test_a_rate_may_lie_on_the_device(b):
+    x, p, key = numbers(6, 4), np.linspace(0, 1, 4), Key(3)
+    on_device = dropout(b.place(x), b.place(p), key=key)
+    assert np.array_equal(on_device.get(), dropout(x, p, key=key, backend="numpy"))
 
 
 @pytest.mark.parametrize("what", ["DLPack", "streams", "CUDA graphs", "the memory pool", "two devices"])

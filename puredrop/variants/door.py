@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..backends import is_on_device
+from ..backends import is_on_device, on_host
 from ..random import Key, Keys
 from ..tensor import Tensor, raw
 
@@ -27,6 +27,7 @@ def checked_rate(operation: str, p: Any, name: str = "p") -> Any:
             f"and that of its scale is biased: learn a rate with concrete_dropout, estimate its gradient with "
             f"estimators.score_function_gradient or estimators.arm_gradient, or give float({name})"
         )
+    p = on_host(p) if is_on_device(p) else p  # thresholds are worked out there
     if isinstance(p, (bool, np.bool_)) or not (isinstance(p, numbers.Real) or _is_float_array(p)):
         raise TypeError(f"{operation}: {name} must be a number in [0, 1], got {p!r}; it is the probability of dropping")
     value: Any = p.astype(np.float64) if _is_float_array(p) and p.ndim else float(p)
