@@ -55,5 +55,5 @@ clean:
 .venv/.test: pyproject.toml | .venv/bin/python
 	$(PIP) install -e ".[test]"
 	$(PIP) install -e ".[torch]" || echo "no wheel of PyTorch 2.13.0 here: its rows will be skipped by name"
-	$(PIP) install -e ".[cuda13]" || echo "no wheel of CuPy here: its tests will be skipped by name"
+	$(PIP) install -e ".[kernels]" || echo "no wheels of CuPy and NVRTC here: their tests will be skipped by name"
 	touch $@

@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 
 from puredrop import backends
+from puredrop.backends import emulation
+from puredrop.backends.cuda import compiled
 
 if os.environ.get("PUREDROP_REQUIRE_TORCH") and find_spec("torch") is None:
     raise RuntimeError("PUREDROP_REQUIRE_TORCH is set and PyTorch is not installed: its comparisons would be skipped")
+LACKING = emulation.missing() or compiled.missing() or compiled.missing_disassembler()
+if os.environ.get("PUREDROP_REQUIRE_CUPY") and LACKING:
+    raise RuntimeError(f"PUREDROP_REQUIRE_CUPY is set; the tests of the CuPy backend would be skipped: {LACKING}")
 
 
 # What works on arrays of NumPy. Arrays on a device have tests/test_cupy.py, where the same contract is held.
@@ -25,8 +30,6 @@ def backend(request: pytest.FixtureRequest) -> backends.Backend:
 
 def pytest_report_header() -> str:
     """Where the GPU backend's tests run, in words."""
-    from puredrop.backends import emulation
-
     if backends.why_not("cupy") is None:
         return "cupy: on a device"
     return f"cupy: {emulation.missing() or 'host emulation; what that does not cover is skipped: needs a device'}"
@@ -35,8 +38,6 @@ def pytest_report_header() -> str:
 @pytest.fixture(scope="module")
 def cupy_backend() -> Iterator[backends.Backend]:
     """The CuPy backend on host memory, whether there is a device or not; skipped by name where something is missing."""
-    from puredrop.backends import emulation
-
     if reason := emulation.missing():
         pytest.skip(reason)
     with emulation.host_emulation() as emulated:

@@ -20,7 +20,7 @@ from .. import instances, plan
 from .host import Module
 
 CANARY, GUARD = 0xA5, 64  # its byte, and how many lie on each side of an array
-KEYS = (Key(1), (Key(1), Key(2**64 - 1, 2**16 - 1, 2**32 - 1, 2**24 - 1), Key(1, step=9)))
+KEYS: tuple[Keys, ...] = (Key(1), (Key(1), Key(2**64 - 1, 2**16 - 1, 2**32 - 1, 2**24 - 1), Key(1, step=9)))
 INDICES = {
     "run": Index.whole((9, 83)),
     "run of whole blocks": Index.whole((9, 88)),
@@ -110,7 +110,7 @@ def limits(index: Index, key: Keys) -> Iterator[Threshold]:
     for p in (0.0, 1e-9, 0.3, 1 - 2.0**-53, 1.0):
         yield threshold(p)
     last = index.noise_shape[-1:]
-    yield threshold(np.linspace(0, 1, *last) if last else np.array(0.25))
+    yield threshold(np.linspace(0, 1, last[0]) if last else np.array(0.25))
     one, e = key[0] if isinstance(key, tuple) else key, index.elements().reshape(-1)
     for at in {0, len(e) // 2, len(e) - 1}:
         hi, lo = decisive(one, int(e[at]))
@@ -308,7 +308,8 @@ def _check_one_residual(
     arguments += [*bench.drawn(key, MASK, where, limit), None, None]
     bench.launch(f"bias_drop_residual<{element}, {where.name}>", arguments, -(-index.size // 8), count(key))
     with np.errstate(all="ignore"):
-        a, b, r = (None if a is None else widened(a).astype(wide) for a in (x, bias, residual))
+        a = widened(x).astype(wide)
+        b, r = (None if one is None else widened(one).astype(wide) for one in (bias, residual))
         moved = a if b is None else a + b
         keep = reference.BACKEND.keep(key, index, limit)
         dropped = np.where(keep, moved * wide.type(1 / 0.7), wide.type(0))
