@@ -38,7 +38,20 @@ def test_the_example_of_the_streams_gives_what_pytorch_draws(torch):
     assert np.array_equal(names["state"], torch.get_rng_state().numpy())
 
 
-@pytest.mark.parametrize("page", ["recipes.md", "variants.md"])
+UNCERTAINTY = {
+    f"{page} {number}": block
+    for page in ("prediction.md", "posteriors.md")
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), flags=re.DOTALL), 1)
+}
+
+
+@pytest.mark.parametrize("block", UNCERTAINTY)
+def test_the_pages_on_uncertainty_run_as_written(block):
+    assert "assert " in UNCERTAINTY[block]
+    exec(UNCERTAINTY[block], {"__name__": "page"})
+
+
+@pytest.mark.parametrize("page", ["recipes.md", "variants.md", "posteriors.md"])
 def test_links_lead_somewhere(page):
     text = (DOCS / page).read_text()
     headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)

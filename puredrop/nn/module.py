@@ -321,6 +321,16 @@ class Site(Module):
         first = key[0] if isinstance(key, tuple) else key
         return checked_rate(type(self).__name__, p(first.step if first.sample == 0 else self.rng.step))
 
+    def is_idle(self) -> bool:
+        """Whether samples draw nothing here, for the rate is 0 at the present step; False where that is not known."""
+        return False
+
+    def has_no_rate(self, p: Any) -> bool:
+        """Whether p, a number, an array or a schedule, is 0 at the present step."""
+        if callable(p):
+            return self.rng is not None and not np.any(raw(p(self.rng.step)))
+        return not np.any(raw(p))
+
     def _address(self, shape: tuple[int, ...], shared: tuple[int, ...], keys: Keys | None) -> tuple[Keys, Index] | None:
         run = passes.current()
         if run is None:

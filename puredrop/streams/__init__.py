@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .native import Native
     from .onnx import ONNX
     from .tensorflow import TensorFlow
+    from .tinygrad import Tinygrad
     from .torch_compile import TorchCompile
     from .torch_cpu import TorchCPU
     from .torch_cuda import TorchCUDA
@@ -38,6 +39,7 @@ __all__ = [
     "Source",
     "Stream",
     "TensorFlow",
+    "Tinygrad",
     "TorchCompile",
     "TorchCPU",
     "TorchCUDA",
@@ -58,6 +60,7 @@ _MODULES = MappingProxyType(
         "Native": "native",
         "ONNX": "onnx",
         "TensorFlow": "tensorflow",
+        "Tinygrad": "tinygrad",
         "TorchCPU": "torch_cpu",
         "TorchCUDA": "torch_cuda",
         "TorchCompile": "torch_compile",

@@ -22,6 +22,7 @@ BY_NAME: MappingProxyType[str, tuple[str, dict[str, Any]]] = MappingProxyType(  
         **{f"keras-{name}": ("Keras", {"backend": name}) for name in ("numpy", "jax", "torch", "tensorflow")},
         "onnx": ("ONNX", {}),
         "mlx": ("MLX", {}),
+        "tinygrad": ("Tinygrad", {}),
     }
 )
 NAMES = tuple(BY_NAME)
