@@ -35,6 +35,29 @@ def test_the_whole_day_on_the_host(tmp_path):
     assert len(found["targets"]) == 5
 
 
+# No finder may find them, and no loader load them.
+NUMPY_AND_CUPY_ALONE = """
+import importlib.util, runpy, sys
+absent = {"numba", "llvmlite", "scipy", "torch", "jax", "triton", "pytest", "hypothesis", "safetensors"}
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name in absent else find_spec(name, package)
+sys.modules |= dict.fromkeys(absent)
+runpy.run_module("bench.gpu", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_numpy_and_cupy_are_enough(tmp_path):
+    if reason := emulation.missing():
+        pytest.skip(reason)
+    command = [sys.executable, "-W", "error", "-c", NUMPY_AND_CUPY_ALONE, "--host", "--out", str(tmp_path)]
+    result = subprocess.run([*command, "--only", "times"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    found = json.loads((tmp_path / "host-emulation.json").read_text())
+    assert {one["name"] for one in found["skipped"]} >= {"numba", "pytest", "hypothesis", "torch", "triton", "jax"}
+    assert "skipped  times of PyTorch: the package 'torch' is not installed" in result.stdout
+    assert {row["name"] for row in found["rows"]} >= {"device copy", "puredrop forward = backward"}
+
+
 def test_without_a_device_it_says_why(tmp_path):
     if (reason := backends.why_not("cupy")) is None:
         pytest.skip("there is a device here")
