@@ -11,8 +11,11 @@ from puredrop import backends
 from puredrop.backends import emulation
 from puredrop.backends.cuda import compiled
 
-if os.environ.get("PUREDROP_REQUIRE_TORCH") and find_spec("torch") is None:
-    raise RuntimeError("PUREDROP_REQUIRE_TORCH is set and PyTorch is not installed: its comparisons would be skipped")
+REQUIRED = {"PUREDROP_REQUIRE_TORCH": ("torch",), "PUREDROP_REQUIRE_JAX": ("jax", "flax", "equinox")}
+for variable, packages in REQUIRED.items():
+    missing = [package for package in packages if os.environ.get(variable) and find_spec(package) is None]
+    if missing:
+        raise RuntimeError(f"{variable} is set and {missing[0]} is not installed: its comparisons would be skipped")
 LACKING = emulation.missing() or compiled.missing() or compiled.missing_disassembler()
 if os.environ.get("PUREDROP_REQUIRE_CUPY") and LACKING:
     raise RuntimeError(f"PUREDROP_REQUIRE_CUPY is set; the tests of the CuPy backend would be skipped: {LACKING}")
