@@ -30,7 +30,7 @@ def test_samples_do_not_depend_on_how_many_or_from_where():
         assert np.array_equal(predict_samples(NET, X, samples, first=first), whole[first : first + samples])
 
 
-@pytest.mark.parametrize("backend_name", puredrop.backends.available())
+@pytest.mark.parametrize("backend_name", [n for n in puredrop.backends.available() if n != "cupy"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("batch_size", [1, 3, 7])
 def test_batches_and_backends_agree_to_rounding(backend_name, dtype, batch_size):

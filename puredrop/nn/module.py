@@ -12,7 +12,7 @@ from .. import backends, ops
 from ..backends import Backend
 from ..random import Index, Key, Keys, Rng, journal, passes
 from ..random.passes import MODES, Mode, Pass
-from ..tensor import Tensor, raw
+from ..tensor import Tensor, moved, raw
 from ..variants.door import checked_rate
 from .init import Initialiser
 
@@ -223,7 +223,7 @@ class Module:
             module.backend = target
         for _, array in self.named_state():
             wanted, array.requires_grad = array.requires_grad, False
-            array.data, array.backend = target.xp.asarray(array.data), target
+            array.data, array.backend = moved(array.data, target), target
             array.requires_grad = wanted
         return self
 

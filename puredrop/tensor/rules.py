@@ -113,7 +113,9 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Cal
                     a.item() if a is x and isinstance(a, _WIDE) else a for a, x in zip(arrays, inputs, strict=True)
                 ]
             else:
-                backend = backends.get(backend or thread.backend)
+                backend = backends.of(arrays, backend or thread.backend)
+            if backend.place is not None:
+                arrays, parameters = placed(backend, arrays, parameters)
             try:
                 y = body(backend, *arrays, **parameters)
             except ValueError as error:
@@ -133,6 +135,12 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Cal
         return apply
 
     return decorate
+
+
+def placed(backend: Backend, arrays: list[Any], parameters: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """What an operation is given, arrays of NumPy brought to where its backend computes."""
+    assert backend.place is not None
+    return [backend.place(a) for a in arrays], {name: backend.place(value) for name, value in parameters.items()}
 
 
 def explained(operation: str, error: ValueError, arrays: list[Any]) -> str:

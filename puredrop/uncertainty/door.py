@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends import on_host
 from ..tensor import raw
 from ..variants.door import real_number
 
@@ -19,7 +20,7 @@ def checked_probabilities(operation: str, p: Any, shape: str = "(N, C)", axis: i
 
     A shape with `...` in it leaves the number of axes free. Raises TypeError, ValueError.
     """
-    given = np.asarray(raw(p))
+    given = on_host(raw(p))
     wanted = shape.strip("()").split(",")
     if given.dtype.kind != "f":
         raise TypeError(f"{operation}: probabilities must be floating-point, got dtype {given.dtype}")
@@ -45,7 +46,7 @@ def _binary_hint(given: np.ndarray) -> str:
 
 def checked_labels(operation: str, labels: Any, rows: int, classes: int) -> np.ndarray:
     """A class for each row, in [0, classes). int64, (N,). Raises TypeError, ValueError."""
-    given = np.asarray(raw(labels))
+    given = on_host(raw(labels))
     if given.dtype.kind not in "iu":
         raise TypeError(f"{operation}: labels must be whole numbers, got dtype {given.dtype}")
     if given.shape != (rows,):
@@ -63,7 +64,7 @@ def classified(operation: str, probabilities: Any, labels: Any) -> tuple[np.ndar
 
 def finite(operation: str, name: str, x: Any, ndim: int | None = None) -> np.ndarray:
     """A finite array of numbers with something in it. float64. Raises TypeError, ValueError."""
-    given = np.asarray(raw(x))
+    given = on_host(raw(x))
     if given.dtype.kind not in "fiub":
         raise TypeError(f"{operation}: {name} must be numbers, got dtype {given.dtype}")
     if ndim is not None and given.ndim != ndim:

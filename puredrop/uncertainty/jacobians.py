@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..backends import on_host
 from ..nn.module import Module, Parameter
 from ..tensor import grad
 from .parameter_vectors import one_output
@@ -48,4 +49,4 @@ def _gradient(y: Any, k: int, parameters: Sequence[Parameter]) -> np.ndarray:
     direction = np.zeros(y.size)
     direction[k] = 1.0
     gradients = grad(y, list(parameters), direction.reshape(y.shape))
-    return np.concatenate([np.asarray(g, np.float64).ravel() for g in gradients])  # (P,)
+    return np.concatenate([on_host(g).astype(np.float64).ravel() for g in gradients])  # (P,)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import ops
+from ..backends import on_host
 from ..nn.module import Module, Parameter
 from ..random.passes import Pass, entered
 from ..tensor import Tensor, no_grad, raw
@@ -59,7 +60,7 @@ def one_output(operation: str, model: Module, x: Any) -> Tensor:
 
 def checked_rows(operation: str, x: Any) -> np.ndarray:
     """x (N, ...) with at least one row, as an array. Raises ValueError."""
-    x = np.asarray(raw(x))
+    x = on_host(raw(x))
     if not x.ndim or not len(x):
         raise ValueError(f"{operation}: x must be (N, ...) with at least one row, got shape {x.shape}")
     return x
@@ -89,7 +90,7 @@ def checked_targets(operation: str, likelihood: Fixed, y: Any, shape: Sequence[i
 
     Numbers (N,) do for outputs (N, 1). Raises: TypeError, ValueError for targets that do not fit, or are not finite.
     """
-    y = np.asarray(raw(y))
+    y = on_host(raw(y))
     if likelihood == "categorical":
         return _checked_classes(operation, y, tuple(shape))
     if y.dtype.kind not in "fiu":
@@ -153,4 +154,4 @@ def _results(operation: str, y: Any, most: int) -> tuple[np.ndarray, ...]:
     results = y if isinstance(y, (tuple, list)) else (y,)
     if len(results) > most:
         raise TypeError(f"{operation}: expected at most {most} result(s) from the model, got {len(results)}")
-    return tuple(np.asarray(raw(one)) for one in results)
+    return tuple(on_host(raw(one)) for one in results)

@@ -16,9 +16,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from ..backends import on_host
 from ..nn.module import Module
 from ..random.passes import Pass, Window, entered
-from ..tensor import Tensor, no_grad
+from ..tensor import no_grad, raw
 from .executors import checked_executor, one_blas_thread, run_all
 from .inputs import Inputs, checked_inputs
 from .prefix import draws, prefixed, split, through
@@ -227,7 +228,7 @@ def _results(work: Work, y: Any) -> Sequence[Any]:
 
 def _apart(operation: str, y: Any, samples: int, rows: int) -> np.ndarray:
     """Samples and rows on axes of their own."""
-    array = y.numpy() if isinstance(y, Tensor) else np.asarray(y)
+    array = on_host(raw(y))
     if not array.ndim or len(array) != samples * rows:
         raise ValueError(
             f"{operation}: the model gives shape {array.shape} for {samples} samples of {rows} rows; it must keep the "
