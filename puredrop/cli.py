@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"\n{stop or 'interrupted'}", file=sys.stderr)
         return 130
-    except (ImportError, OSError, ValueError, NotImplementedError) as error:
+    except (ImportError, OSError, ValueError, NotImplementedError, backends.BackendError) as error:
         print(f"puredrop {args.command}: {str(error).removeprefix(f'{args.command}: ')}", file=sys.stderr)
         return 2
 
@@ -56,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
         "--streams", action="store_true", help="the streams, mask by mask beside the libraries that they reproduce"
     )
     verify.add_argument("--backend", action="append", metavar="NAME", help="only this one; may be repeated")
+    verify.add_argument(
+        "--host-emulation", action="store_true", help="cupy alone, without a GPU: its Python and kernels on the CPU"
+    )
     verify.add_argument("--json", action="store_true", help="print JSON in place of the table")
     verify.set_defaults(run=_verify)
 
@@ -80,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     catalogue.add_argument("--pictures", metavar="FOLDER", help="draw the masks there, as docs/variants.md shows them")
     catalogue.set_defaults(run=_variants)
 
-    listing = commands.add_parser("backends", help="the backends that are installed")
+    listing = commands.add_parser("backends", help="every backend: usable, or why not and what to install")
     listing.set_defaults(run=_backends)
     return parser
 
@@ -144,18 +148,21 @@ def _verify(args: argparse.Namespace) -> int:
 def _checked(args: argparse.Namespace) -> tuple[list[Any], Callable[[Any], str]]:
     """The rows of variants or layers, and what prints them."""
     from . import conformance
+    from .backends.emulation import host_emulation
     from .conformance import layers
 
     run, text = (layers.verify_layers, layers.as_text) if args.layers else (conformance.verify, conformance.as_text)
-    return run(args.names or None, on=args.backend, progress=_progress()), text
+    with host_emulation() if args.host_emulation else nullcontext():
+        on = ["cupy"] if args.host_emulation else args.backend
+        return run(args.names or None, on=on, progress=_progress()), text
 
 
 def _compared_streams(args: argparse.Namespace) -> tuple[list[Any], Callable[[Any], str]]:
     """The rows of the streams, and what prints them."""
     from .conformance import streams as comparison
 
-    if args.layers or args.backend:
-        raise ValueError("--streams compares masks with other libraries; leave --layers and --backend out")
+    if args.layers or args.backend or args.host_emulation:
+        raise ValueError("--streams compares masks with other libraries; leave the options of backends and layers out")
     return comparison.verify_streams(args.names or None, progress=_progress()), comparison.as_text
 
 
@@ -164,7 +171,10 @@ def _masks(args: argparse.Namespace) -> int:
         _require_folder(Path(args.save).parent)
     stream = streams.named(args.like, args.seed, **dict(map(_option, args.set)))
     count = 1 if args.count is None else whole_number("masks", "count", args.count, 1)
-    drawn = [stream.mask(args.shape, args.p, operation=args.operation, dtype=args.dtype) for _ in range(count)]
+    try:
+        drawn = [stream.mask(args.shape, args.p, operation=args.operation, dtype=args.dtype) for _ in range(count)]
+    except LookupError as error:  # a stream that was given keys or layers for fewer masks
+        raise ValueError(str(error)) from error
     keep = drawn[0] if args.count is None else np.stack(drawn)
     if args.save:
         with open(args.save, "wb") as file:  # np.save would add an ending
@@ -247,8 +257,10 @@ def _variants(args: argparse.Namespace) -> int:
 
 
 def _backends(args: argparse.Namespace) -> int:
-    for name in backends.available():
-        print(name + (" (default)" if name == backends.default_name() else ""))
+    for name in backends.KNOWN:
+        reason = backends.why_not(name)
+        usable = "usable, the default" if name == backends.default_name() else "usable"
+        print(f"{name:6} {usable if reason is None else f'not usable: {reason}'}")
     return 0
 
 

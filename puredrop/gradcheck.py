@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import backends
 from .tensor import Tensor, grad
 
 
@@ -49,13 +50,13 @@ def gradcheck(
 
 
 def _value(f: Callable[..., Tensor], backend: Any) -> Callable[..., np.ndarray]:
-    return lambda *xs: np.asarray(f(*(Tensor(x, backend) for x in xs)).data)
+    return lambda *xs: f(*(Tensor(x, backend) for x in xs)).numpy()
 
 
 def _gradients(f: Callable[..., Tensor], xs: Sequence[np.ndarray], u: np.ndarray, backend: Any) -> list[np.ndarray]:
     leaves = [Tensor(x, backend, requires_grad=True) for x in xs]
     y = f(*leaves)
-    return grad(y, leaves, u) if y.requires_grad else [np.zeros_like(x) for x in xs]
+    return list(map(backends.on_host, grad(y, leaves, u))) if y.requires_grad else [np.zeros_like(x) for x in xs]
 
 
 def _second_gradients(
@@ -65,10 +66,10 @@ def _second_gradients(
     leaves = [Tensor(x, backend, requires_grad=True) for x in (*xs, u)]
     y = f(*leaves[:-1])
     if not y.requires_grad:
-        return [np.zeros_like(leaf.data) for leaf in leaves]
+        return [np.zeros(leaf.shape) for leaf in leaves]
     firsts = grad(y, leaves[:-1], leaves[-1], create_graph=True)
     total = sum(((g * w).sum() for g, w in zip(firsts, ws, strict=True)), start=Tensor(np.zeros(()), backend))
-    return grad(total, leaves) if total.requires_grad else [np.zeros_like(leaf.data) for leaf in leaves]
+    return grad(total, leaves) if total.requires_grad else [np.zeros(leaf.shape) for leaf in leaves]
 
 
 def _differences(f: Callable[..., Any], xs: Sequence[np.ndarray], step: float = 1e-5) -> list[np.ndarray]:
@@ -96,7 +97,7 @@ def relative_error(ours: Any, reference: Any) -> float:
     >>> relative_error([1.0, 2.1], [1.0, 2.0]) < 0.0501
     True
     """
-    a, b = np.asarray(ours, np.float64), np.asarray(reference, np.float64)
+    a, b = (np.asarray(backends.on_host(x), np.float64) for x in (ours, reference))
     if a.shape != b.shape:
         return float("inf")
     if a.size == 0:

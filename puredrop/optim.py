@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from .backends import on_host
 from .nn.module import Parameter
 from .tensor import Tensor
 
@@ -63,7 +64,7 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """`steps`, and a copy of the array for each parameter and kind of memory."""
-        arrays = {f"{name}.{i}": np.array(a) for name, kept in self.kept.items() for i, a in enumerate(kept)}
+        arrays = {f"{name}.{i}": np.array(on_host(a)) for name, kept in self.kept.items() for i, a in enumerate(kept)}
         return {"steps": np.asarray(self.steps), **arrays}
 
     def check_state(self, state: Mapping[str, Any]) -> None:

@@ -68,7 +68,7 @@ def test_runs_may_begin_and_end_in_the_middle_of_a_block(backend, start, n):
 
 
 def test_unknown_and_uninstalled_backends(monkeypatch):
-    with pytest.raises(ValueError, match="unknown backend 'abacus'; known are numpy, numba"):
+    with pytest.raises(ValueError, match="unknown backend 'abacus'; known are numpy, numba, cupy"):
         backends.get("abacus")
     monkeypatch.setattr(backends, "_installed", lambda name: name == "numpy")
     with pytest.raises(ImportError, match="backend 'numba' needs the package 'numba': pip install numba"):

@@ -12,7 +12,11 @@ from puredrop.cli import main
 
 def test_backends_are_listed(capsys):
     assert main(["backends"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(backends.available())
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(backends.KNOWN)
+    for name, line in zip(backends.KNOWN, lines, strict=True):
+        reason = backends.why_not(name)
+        assert (f"{name} not usable: {reason}" if reason else f"{name} usable") in " ".join(line.split())
 
 
 def test_verify_prints_a_table_and_json(capsys, monkeypatch):

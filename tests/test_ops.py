@@ -9,6 +9,7 @@ from puredrop import Key, Tensor, backends, grad, gradcheck, ops
 from puredrop.backends.select import select
 from puredrop.ops import pooling
 from puredrop.ops.convolution import correlate
+from puredrop.ops.memory import in_order
 from puredrop.ops.weights import straight_through
 from puredrop.ops.windows import window_of
 from puredrop.random import Draw, Index, threshold
@@ -179,8 +180,8 @@ CASES = {
     "drop_given": [
         (lambda x, v: ops.drop_given(x * v, v * v, keep=KEEP, rule=select, scale=0.7), [normal(3, 4), normal(4)])
     ],
+    "in_order": [(lambda x: in_order(x * x), [normal(3, 4)])],
     # With one factor for both ways the gradient is true; tests/test_residual.py has two.
-    "in_order": [(lambda x: ops.memory.in_order(x * x), [normal(3, 4)])],
     "straight_through": [(lambda x: straight_through(x * x, value=(x * x).data), [normal(4)])],
     "shake": [(lambda x: ops.residual.shake(x * x, forward=FACTORS, backward=FACTORS), [normal(3, 4)])],
 }

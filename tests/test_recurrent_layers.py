@@ -642,7 +642,7 @@ def test_a_state_cannot_go_on_with_another_number_of_samples():
             many = nn.recurrent_state.HiddenState.of(Tensor(np.zeros((1, rows.shape[1], H))), state.carried)
             return ops.swapaxes(self.body(rows, many)[0], a=0, b=1)
 
-    with pytest.raises(ValueError, match=r"a draw of 1 sample\(s\) cannot go on with 32 in flight; begin anew"):
+    with pytest.raises(ValueError, match=r"a draw of 1 sample\(s\) cannot go on with 100 in flight; begin anew"):
         predict_samples(Fixed(), BATCH, samples=2)
 
 

@@ -16,6 +16,12 @@ opt = optim.SGD(net.parameters(), lr=optim.cosine(0.1, steps=10), momentum=0.9)
 opt.step()
 samples: np.ndarray = puredrop.uncertainty.predict_samples(net, x, samples=3)
 report: puredrop.uncertainty.Prediction = puredrop.uncertainty.predict(net, x)
+numbers: puredrop.uncertainty.NormalPrediction = puredrop.uncertainty.predict(
+    net, x, likelihood="gaussian", noise_variance=1.0, masks="pass"
+)
+exact: puredrop.uncertainty.CategoricalPrediction = puredrop.uncertainty.exact_predict(net, x, limit=1 << 10)
+laplace: puredrop.uncertainty.Laplace = puredrop.uncertainty.fit_laplace(net, x, np.zeros(len(x), int))
+told: puredrop.uncertainty.Prediction = laplace.predict(x)
 names: tuple[str, ...] = puredrop.backends.available()
 nn.save("model.safetensors", net, opt, epoch=1)
 notes: dict[str, object] = nn.load("model.safetensors", net, opt)

@@ -7,8 +7,11 @@ Contract, tested on every backend: any strides, zero size, 0-d, read-only input;
 
 from __future__ import annotations
 
+import ctypes
 import os
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -16,8 +19,18 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any
 
-_NEEDS = {"numpy": "numpy", "numba": "numba"}  # backend -> the package it needs
-_EXTRA = {"numba": "numba"}  # backend -> what to install for it
+import numpy as np
+
+_NEEDS = {"numpy": "numpy", "numba": "numba", "cupy": "cupy"}  # backend -> the package it needs
+_EXTRA = {"numba": "numba", "cupy": "cupy-cuda13x (cupy-cuda12x for a driver of CUDA 12)"}  # what to install for it
+
+
+KNOWN = tuple(_NEEDS)
+_stand_ins: dict[str, Backend] = {}
+
+
+class BackendError(RuntimeError):
+    """A backend whose package is there, and which cannot work on this machine."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +42,9 @@ class Backend:
     number or an array; x has `index.size` elements for each key.
     uniform(key, index, dtype, kind) and normal(key, index, dtype, kind) -> dtype, rounded once from float64.
     fused: optional kernels by name; what is absent is composed from primitives.
+    require(): raises BackendError where it cannot work on this machine; None: it always can.
+    place(a) -> an array of NumPy brought to where the backend computes, anything else as it is; None: it computes
+    there already.
     """
 
     name: str
@@ -39,6 +55,8 @@ class Backend:
     uniform: Callable[..., Any]
     normal: Callable[..., Any]
     fused: Mapping[str, Callable[..., Any]] = field(default_factory=lambda: MappingProxyType({}))
+    place: Callable[[Any], Any] | None = None
+    require: Callable[[], None] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return get, (self.name,)
@@ -49,23 +67,29 @@ class Backend:
 
 @cache
 def _load(name: str) -> Backend:
-    return import_module(f".{name}", __name__).BACKEND
+    backend: Backend = import_module(f".{name}", __name__).BACKEND
+    if backend.require is not None:
+        backend.require()
+    return backend
 
 
 def get(name: str | Backend | None = None) -> Backend:
     """The backend of that name; the default one for None; a backend itself is passed through.
 
-    Raises: ValueError for an unknown name, ImportError (naming what to install) where its package is missing.
+    Raises: ValueError for an unknown name, ImportError (naming what to install) where its package is missing,
+    BackendError (saying why, and what to do) where it cannot work on this machine.
 
     >>> get("numpy")
     <puredrop backend numpy>
     >>> get("abacus")
     Traceback (most recent call last):
-    ValueError: unknown backend 'abacus'; known are numpy, numba
+    ValueError: unknown backend 'abacus'; known are numpy, numba, cupy
     """
     if isinstance(name, Backend):
         return name
     name = name or default_name()
+    if name in _stand_ins:
+        return _stand_ins[name]
     if name not in _NEEDS:
         raise ValueError(f"unknown backend {name!r}; known are {', '.join(_NEEDS)}")
     if not _installed(name):
@@ -73,9 +97,63 @@ def get(name: str | Backend | None = None) -> Backend:
     return _load(name)
 
 
+def of(arrays: Iterable[Any], name: str | Backend | None = None) -> Backend:
+    """The backend of that name; for None the one that arrays of these types belong to, else the default one."""
+    if name is None and any(is_on_device(a) for a in arrays):
+        name = "cupy"
+    return get(name)
+
+
+def is_on_device(a: Any) -> bool:
+    """Whether a is an array of CuPy."""
+    return type(a).__module__ == "cupy"  # asked without importing it
+
+
+def on_host(a: Any) -> np.ndarray:
+    """An array of any backend as one of NumPy."""
+    return a.get() if is_on_device(a) else np.asarray(a)
+
+
+@contextmanager
+def standing_in(name: str, record: Backend) -> Iterator[Backend]:
+    """Inside, that record is the backend of this name, and of its own."""
+    before = dict(_stand_ins)
+    _stand_ins.update({name: record, record.name: record})
+    try:
+        yield record
+    finally:
+        _stand_ins.clear()
+        _stand_ins.update(before)
+
+
 def available() -> tuple[str, ...]:
-    """The names of the backends whose packages are installed."""
-    return tuple(name for name in _NEEDS if _installed(name))
+    """The names of the backends that can be used on this machine."""
+    return tuple(name for name in _NEEDS if why_not(name) is None)
+
+
+def why_not(name: str) -> str | None:
+    """Why a backend cannot be used on this machine, and what to do about it; None where it can."""
+    if name in _stand_ins:
+        return None
+    if not _installed(name):
+        return f"the package {_NEEDS[name]!r} is not installed: pip install {_EXTRA[name]}"
+    if name == "cupy" and not _has_driver():
+        return "no NVIDIA driver was found; on a machine with an NVIDIA GPU install one, until nvidia-smi shows it"
+    try:
+        get(name)
+    except (ImportError, BackendError) as error:
+        return str(error).removeprefix(f"backend {name!r}: ")
+    return None
+
+
+@cache
+def _has_driver() -> bool:
+    """Whether the driver's library can be loaded: asked before CuPy is imported, which takes a second."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 @cache

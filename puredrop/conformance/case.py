@@ -16,7 +16,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from .. import variants
+from ..backends import get, on_host
 from ..random import Index, Key
+from ..tensor import Tensor
 
 Arrays = tuple[np.ndarray, ...]
 LayerFamily = Literal["input", "embedding", "dense", "conv", "recurrent", "attention", "residual", "pooling", "graph"]
@@ -129,14 +131,28 @@ class Subject:
         return self.case.mask_matrix(self.noise(self.case.example(rows, columns, np.float32), p, seed), p)
 
 
+def called(case: Case, *inputs: Any, backend: Any, **options: Any) -> Any:
+    """`case.call` with arrays of NumPy, whatever the backend: in they go to where it computes, out they come back."""
+    backend = get(backend)
+    if backend.place is None:
+        return case.call(*inputs, backend=backend, **options)
+    options = {name: backend.place(value) for name, value in options.items()}
+    answer = case.call(*map(backend.place, inputs), backend=backend, **options)
+    return tuple(map(_home, answer)) if isinstance(answer, tuple) else _home(answer)
+
+
+def _home(answer: Any) -> Any:
+    return answer if isinstance(answer, Tensor) else on_host(answer)
+
+
 def own(case: Case, backend: Any) -> Subject:
     """puredrop's variant on a backend."""
 
     def apply(inputs: Arrays, p: float, seed: int) -> np.ndarray:
-        return case.call(*inputs, p, key=Key(seed), backend=backend)
+        return called(case, *inputs, p, key=Key(seed), backend=backend)
 
     def noise(inputs: Arrays, p: float, seed: int) -> np.ndarray:
-        return case.call(*inputs, p, key=Key(seed), return_mask=True, backend=backend)[1]
+        return called(case, *inputs, p, key=Key(seed), return_mask=True, backend=backend)[1]
 
     return Subject(case, apply, noise, backend)
 

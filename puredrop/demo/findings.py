@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..uncertainty import Prediction, accuracy, ece, entropy, nll, predict, reliability
+from ..uncertainty import Prediction, accuracy, auroc, ece, entropy, nll, predict, reliability
 from .data import Digits
 from .training import Net, Settings, probabilities
 
@@ -126,7 +126,7 @@ def no_digit_rows(digits: Inputs, others: dict[str, Inputs]) -> list[dict[str, A
         rows.append(
             {
                 **described(name, inputs, thresholds),
-                "auroc": {score: [auroc(f(d), f(o)) for d, o in pairs] for score, f in SCORES.items()},
+                "auroc": {score: [auroc(f(d), f(o), positive="ood") for d, o in pairs] for score, f in SCORES.items()},
             }
         )
     return rows
@@ -150,11 +150,3 @@ def described(name: str, inputs: Inputs, thresholds: Sequence[float]) -> dict[st
         "rejected": [float((mi > t).mean()) for mi, t in zip(information, thresholds, strict=True)],
         "confidence_without": [float(run.without.max(axis=1).mean()) for run in inputs.runs],
     }
-
-
-def auroc(inside: np.ndarray, outside: np.ndarray) -> float:
-    """The chance that a random element of `outside` exceeds one of `inside` (a tie counts half)."""
-    from sklearn.metrics import roc_auc_score
-
-    is_outside = np.repeat([0, 1], [len(inside), len(outside)])
-    return float(roc_auc_score(is_outside, np.concatenate([inside, outside])))

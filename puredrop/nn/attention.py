@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import ops
+from ..backends import is_on_device
 from ..ops.attention import probabilities
 from ..ops.heads import product
 from ..streams import current
@@ -184,7 +185,7 @@ class MultiheadAttention(Module):
         allowed, bias = checked_masks("MultiheadAttention", allowed, bias, shape, dtype)
         if present is None:
             return allowed, bias
-        tokens = np.asarray(raw(present))
+        tokens = raw(present) if is_on_device(raw(present)) else np.asarray(raw(present))
         if tokens.dtype.kind != "b" or tokens.shape != (shape[0], shape[3]):
             raise ValueError(
                 f"MultiheadAttention: present must be boolean (True = a token and no padding) of shape "

@@ -12,7 +12,7 @@ from .. import backends, ops
 from ..backends import Backend
 from ..random import Index, Key, Keys, Rng, journal, passes
 from ..random.passes import MODES, Mode, Pass
-from ..tensor import Tensor, raw
+from ..tensor import Tensor, moved, raw
 from ..variants.door import checked_rate
 from .init import Initialiser
 
@@ -223,7 +223,7 @@ class Module:
             module.backend = target
         for _, array in self.named_state():
             wanted, array.requires_grad = array.requires_grad, False
-            array.data, array.backend = target.xp.asarray(array.data), target
+            array.data, array.backend = moved(array.data, target), target
             array.requires_grad = wanted
         return self
 
@@ -320,6 +320,16 @@ class Site(Module):
         assert self.rng is not None
         first = key[0] if isinstance(key, tuple) else key
         return checked_rate(type(self).__name__, p(first.step if first.sample == 0 else self.rng.step))
+
+    def is_idle(self) -> bool:
+        """Whether samples draw nothing here, for the rate is 0 at the present step; False where that is not known."""
+        return False
+
+    def has_no_rate(self, p: Any) -> bool:
+        """Whether p, a number, an array or a schedule, is 0 at the present step."""
+        if callable(p):
+            return self.rng is not None and not np.any(raw(p(self.rng.step)))
+        return not np.any(raw(p))
 
     def _address(self, shape: tuple[int, ...], shared: tuple[int, ...], keys: Keys | None) -> tuple[Keys, Index] | None:
         run = passes.current()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..backends import on_host
 from ..tensor import raw
 
 __all__ = ["pack", "unpack"]
@@ -57,7 +58,7 @@ def _places(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def checked_lengths(operation: str, lengths: Any, rows: int | None = None, steps: int | None = None) -> np.ndarray:
     """Whole numbers (rows,) from 0 to `steps`. Raises TypeError, ValueError."""
-    numbers = np.asarray(raw(lengths))
+    numbers = on_host(raw(lengths))
     if numbers.dtype.kind not in "iu" or numbers.ndim != 1:
         raise TypeError(
             f"{operation}: lengths must be whole numbers, one for each sequence, got {numbers.dtype} "

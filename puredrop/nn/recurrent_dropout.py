@@ -125,6 +125,9 @@ class RecurrentSite(Site):
             return self.p
         return checked_rate(self.name, self.p(0 if self.rng is None else self.rng.step))
 
+    def is_idle(self) -> bool:
+        return self.has_no_rate(self.p)
+
     def drew(self, keys: Keys) -> bool:
         """Whether these may be keys of this site in the mode that it is in; in evaluation they may be anybody's."""
         run, first = passes.current(), keys[0] if isinstance(keys, tuple) else keys

@@ -131,6 +131,9 @@ class ShakeShake(_Gated):
     def arguments(self, key: Keys | None) -> tuple[Any, ...]:
         return ()  # there is no rate
 
+    def is_idle(self) -> bool:
+        return False
+
     def forward(self, x: Any, first: Any, second: Any) -> Any:  # type: ignore[override]
         return self.called(x, first, second)
 
@@ -173,6 +176,9 @@ class Swapout(Shell):
     def forward(self, x: Any, residual: Any) -> Any:  # type: ignore[override]
         return self.called(x, residual)
 
+    def is_idle(self) -> bool:
+        return self.has_no_rate(self.p1) and self.has_no_rate(self.p2)
+
 
 class LayerDrop(Site):
     """`puredrop.layer_drop` as a stack of layers. p is one rate, one for each layer, or a schedule.
@@ -200,6 +206,9 @@ class LayerDrop(Site):
             return variants.layer_drop(self.layers, x, 0.0, training=False)
         key, _ = where
         return variants.layer_drop(self.layers, x, self.rate(self.p, key), at_least_one=self.at_least_one, key=key)
+
+    def is_idle(self) -> bool:
+        return self.has_no_rate(self.p)
 
 
 class ScaledDotProductAttention(_OneRate):

@@ -70,6 +70,9 @@ class Rated(Shell):
     def arguments(self, key: Keys | None) -> tuple[Any, ...]:
         return (0.0 if key is None else self.rate(self.p, key),)  # in evaluation any will do
 
+    def is_idle(self) -> bool:
+        return self.has_no_rate(self.p)
+
     def extra_repr(self) -> str:
         return ", ".join(filter(None, (f"p={self.p}", super().extra_repr())))
 

@@ -7,6 +7,8 @@ Backward computes each tile again. The running maximum and normaliser of each qu
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import numpy as np
@@ -106,4 +108,4 @@ class Tiled:
     def _loses_all(self, tiles: list[Tile]) -> Any:
         """Which queries would be left without any key, (..., rows, 1)."""
         kept = [any_seen(ceiling, -1) for _, ceiling in self._in_sight(tiles)]  # `lost` is all False as yet
-        return ~np.logical_or.reduce(kept) if kept else False
+        return ~reduce(or_, kept) if kept else False

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import primitive, raw
+from ..tensor import backend_of, primitive, raw
 from .arithmetic import matmul
 from .memory import in_order
 from .reduce import mean
@@ -223,5 +223,6 @@ def picked(flat: Any, positions: Any, place: Any, backend: Any = None) -> Any:
     `positions` (places, elements) are those of the windows' elements in a flat map.
     """
     rest = (1,) * (place.ndim - 3)
-    n, c, row = (np.arange(m).reshape(m, *(1,) * (2 - axis), *rest) for axis, m in enumerate(place.shape[:3]))
-    return take(flat, index=(n, c, positions[row, place]), backend=backend)
+    xp = backend_of(flat, backend).xp
+    n, c, row = (xp.arange(m).reshape(m, *(1,) * (2 - axis), *rest) for axis, m in enumerate(place.shape[:3]))
+    return take(flat, index=(n, c, xp.asarray(positions)[row, place]), backend=backend)

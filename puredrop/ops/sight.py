@@ -46,7 +46,7 @@ class Sight(NamedTuple):
         assert self.keys is not None
         xp, keys = backend.xp, self.keys.part(tile)
         if keys.draw is None:
-            found = ceiling_where(xp, xp.broadcast_to(keys.keep, shape), dtype)
+            found = ceiling_where(xp, xp.broadcast_to(xp.asarray(keys.keep), shape), dtype)
         else:
             found = drop(xp.full(shape, INF, dtype), -INF, draw=keys.draw, backend=backend)
         return found if ceiling is None else xp.minimum(found, ceiling)
@@ -77,7 +77,7 @@ class Sight(NamedTuple):
 
 def ceiling_where(xp: Any, seen: Any, dtype: Any) -> Any:
     """Infinity where seen, minus infinity elsewhere; in `dtype` from the start."""
-    return xp.where(seen, *np.array([INF, -INF], dtype))
+    return xp.where(xp.asarray(seen), *np.array([INF, -INF], dtype)).astype(dtype, copy=False)
 
 
 def any_seen(ceiling: Any, axis: int) -> Any:

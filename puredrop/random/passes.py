@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 
 from .bernoulli import Keys
@@ -66,7 +67,7 @@ class Pass:
             return rng.advance(), index
         step = self.calls[rng.site]
         self.calls[rng.site] += 1
-        keys = tuple(Key(rng.seed, rng.site, step, t + 1) for t in self.samples)
+        keys = _sample_keys(rng.seed, rng.site, step, self.samples)
         return keys if len(keys) > 1 else keys[0], index
 
     def _index(self, shape: tuple[int, ...], shared: tuple[int, ...], axis: int, in_flight: int) -> Index:
@@ -85,6 +86,12 @@ class Pass:
             )
         whole = Index.whole((*shape[:axis], total * multiple, *shape[axis + 1 :]), shared)
         return whole[(slice(None),) * axis + (slice(start * multiple, stop * multiple),)]
+
+
+@lru_cache(maxsize=32)
+def _sample_keys(seed: int, site: int, step: int, samples: range) -> tuple[Key, ...]:
+    """The keys of samples in flight. Passes over the same samples follow each other where masks are enumerated."""
+    return tuple(Key(seed, site, step, t + 1) for t in samples)
 
 
 _current: ContextVar[Pass | None] = ContextVar("pass", default=None)

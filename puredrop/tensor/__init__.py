@@ -5,18 +5,21 @@ from .fused import composed, fused
 from .node import Node, no_grad
 from .recompute import checkpoint
 from .rules import PRIMITIVES, operation, primitive
-from .tensor import Tensor, raw
+from .tensor import Tensor, backend_of, moved, on_backend, raw
 
 __all__ = [
     "PRIMITIVES",
     "Node",
     "Part",
     "Tensor",
+    "backend_of",
     "checkpoint",
     "composed",
     "fused",
     "grad",
+    "moved",
     "no_grad",
+    "on_backend",
     "operation",
     "primitive",
     "raw",

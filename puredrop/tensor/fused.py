@@ -16,7 +16,7 @@ from typing import Any
 from .. import backends
 from .differentiate import sweep
 from .node import Node, set_recording, thread
-from .rules import PRIMITIVES, Rules, agreed_backend, explained
+from .rules import PRIMITIVES, Rules, agreed_backend, explained, placed
 from .tensor import Tensor, bare
 
 Pull = Callable[[Any, Sequence[bool]], Sequence[Any]]
@@ -123,8 +123,10 @@ def fused(reference: Callable[..., Any]) -> Callable[[Callable[..., Any]], Calla
                 return reference(*inputs, **parameters)
             for a in tensors:
                 backend = agreed_backend(a.backend, backend, body.__name__)
-            backend = backends.get(backend or thread.backend)
             arrays = [a.data if isinstance(a, Tensor) else a for a in inputs]
+            backend = backends.of(arrays, backend or thread.backend)
+            if backend.place is not None:
+                arrays, parameters = placed(backend, arrays, parameters)
             try:
                 y, pull = body(backend, *arrays, **parameters)
             except ValueError as error:

@@ -103,7 +103,7 @@ def _differentiable(body: Callable[..., Any], rules: dict[str, Callable[..., Any
             if isinstance(a, Tensor):
                 break
         else:
-            return _computed(body, backends.get(backend or thread.backend), inputs, parameters)
+            return _on_arrays(body, backends.of(inputs, backend or thread.backend), inputs, parameters)
         arrays, parents, live, constants = [], [], False, False
         for a in inputs:
             if isinstance(a, Tensor):
@@ -122,6 +122,8 @@ def _differentiable(body: Callable[..., Any], rules: dict[str, Callable[..., Any
                 parents.append(None)
         if constants:
             arrays = _without_wide_scalars(arrays, inputs)
+        if backend.place is not None:
+            arrays, parameters = placed(backend, arrays, parameters)
         y = _computed(body, backend, arrays, parameters)
         new = Tensor.__new__(Tensor)
         new.data, new.backend, new.node = y, backend, None
@@ -139,6 +141,12 @@ def _differentiable(body: Callable[..., Any], rules: dict[str, Callable[..., Any
     return apply
 
 
+def _on_arrays(body: Callable[..., Any], backend: Backend, arrays: Sequence[Any], parameters: dict[str, Any]) -> Any:
+    if backend.place is not None:
+        arrays, parameters = placed(backend, arrays, parameters)
+    return _computed(body, backend, arrays, parameters)
+
+
 def _computed(body: Callable[..., Any], backend: Backend, arrays: Sequence[Any], parameters: dict[str, Any]) -> Any:
     try:
         return body(backend, *arrays, **parameters)
@@ -154,6 +162,12 @@ def _without_wide_scalars(arrays: list[Any], inputs: Any) -> list[Any]:
 def _descriptions(arrays: list[Any]) -> tuple[Any, ...]:
     """What rules ask for as `x_shape` and `x_dtype`."""
     return (*(np.shape(a) for a in arrays), *(getattr(a, "dtype", None) for a in arrays))
+
+
+def placed(backend: Backend, arrays: Sequence[Any], parameters: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """What an operation is given, arrays of NumPy brought to where its backend computes."""
+    assert backend.place is not None
+    return [backend.place(a) for a in arrays], {name: backend.place(value) for name, value in parameters.items()}
 
 
 def explained(operation: str, error: ValueError, arrays: Sequence[Any]) -> str:

@@ -34,8 +34,8 @@ class Tensor:
 
     def __init__(self, data: Any, backend: str | Backend | None = None, requires_grad: bool = False) -> None:
         given = data.data if isinstance(data, Tensor) else data
-        self.backend = backends.get(backend or (data.backend if isinstance(data, Tensor) else None))
-        self.data = given if hasattr(given, "dtype") else _from_python(self.backend.xp, given)
+        self.backend = backends.of((given,), backend or (data.backend if isinstance(data, Tensor) else None))
+        self.data = on_backend(self.backend, given) if hasattr(given, "dtype") else _from_python(self.backend.xp, given)
         self.node = None
         self.requires_grad = requires_grad
 
@@ -89,11 +89,11 @@ class Tensor:
     def to(self, backend: str | Backend) -> Tensor:
         """The same data on another backend, outside the graph."""
         target = backends.get(backend)
-        return Tensor(target.xp.asarray(self.data), target, self.requires_grad)
+        return Tensor(moved(self.data, target), target, self.requires_grad)
 
     def numpy(self) -> np.ndarray:
         """The data as a NumPy array."""
-        return np.asarray(self.data)
+        return backends.on_host(self.data)
 
     def item(self) -> float:
         """The only element, as a Python number."""
@@ -108,7 +108,7 @@ class Tensor:
         return self.data.argmax(axis=axis)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
-        return np.array(self.data, dtype=dtype, copy=copy)
+        return np.array(backends.on_host(self.data), dtype=dtype, copy=copy)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self)._rebuilt, (self.data, self.backend, self.requires_grad)
@@ -136,7 +136,7 @@ class Tensor:
 
     def __repr__(self) -> str:
         grad = ", requires_grad=True" if self.requires_grad else ""
-        return f"Tensor({np.array2string(np.asarray(self.data), separator=', ')}, backend={self.backend.name!r}{grad})"
+        return f"Tensor({np.array2string(self.numpy(), separator=', ')}, backend={self.backend.name!r}{grad})"
 
     __hash__ = object.__hash__
 
@@ -200,9 +200,24 @@ def bare(data: Any, backend: Backend, node: Node | None, cls: type[Tensor] = Ten
     return new
 
 
+def backend_of(x: Any, named: str | Backend | None = None) -> Backend:
+    """That of a tensor; for an array the one named, else the one that arrays of its type belong to."""
+    return x.backend if isinstance(x, Tensor) else backends.of((x,), named)
+
+
 def raw(x: Any) -> Any:
     """The array of a tensor; an array as it is."""
     return x.data if isinstance(x, Tensor) else x
+
+
+def moved(data: Any, target: Backend) -> Any:
+    """The array where another backend computes; a copy only where that is another memory."""
+    return backends.on_host(data) if target.place is None else target.place(data)
+
+
+def on_backend(backend: Backend, data: Any) -> Any:
+    """The array where the backend computes."""
+    return data if backend.place is None else backend.place(data)
 
 
 def _from_python(xp: Any, numbers: Any) -> Any:

@@ -1,17 +1,48 @@
 """What a model with dropout knows, and what it does not."""
 
-from .metrics import Reliability, accuracy, ece, entropy, mutual_information, nll, reliability
-from .prediction import Prediction, predict, predict_samples
+from . import metrics
+from .bayesian_network import LogPosterior, Posterior, sample_posterior
+from .categorical import CategoricalPrediction
+from .closed_form import GaussianFunctionPrediction, ProbabilitiesAlone
+from .convergence import Convergence, NotConvergedError, convergence_of, effective_sample_size, split_r_hat
+from .exact import exact_predict, expected_plug_in
+from .gaussian_process import GaussianProcess, fit_gaussian_process
+from .hmc import Chains, sample_hmc
+from .inputs import Shared
+from .laplace import Laplace, fit_laplace
+from .metrics import *  # noqa: F403
+from .normal_prediction import NormalPrediction
+from .prediction import predict
+from .predictive import Prediction
+from .sampling import predict_samples
+from .swag import Swag, update_batch_norm
 
 __all__ = [
-    "Prediction",
-    "Reliability",
-    "accuracy",
-    "ece",
-    "entropy",
-    "mutual_information",
-    "nll",
-    "predict",
     "predict_samples",
-    "reliability",
+    "predict",
+    "Prediction",
+    "CategoricalPrediction",
+    "NormalPrediction",
+    "Shared",
+    "exact_predict",
+    "expected_plug_in",
+    "Laplace",
+    "fit_laplace",
+    "Swag",
+    "update_batch_norm",
+    "GaussianProcess",
+    "fit_gaussian_process",
+    "Posterior",
+    "sample_posterior",
+    "LogPosterior",
+    "Chains",
+    "sample_hmc",
+    "Convergence",
+    "NotConvergedError",
+    "convergence_of",
+    "split_r_hat",
+    "effective_sample_size",
+    "GaussianFunctionPrediction",
+    "ProbabilitiesAlone",
 ]
+__all__ += metrics.__all__

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import backends
 from ..random import Index, Keys
-from ..tensor import Tensor
+from ..tensor import backend_of
 from .door import Shape, checked_key
 
 
@@ -109,7 +109,17 @@ class Asked:
 
     def backend_of(self, x: Any) -> backends.Backend:
         """That of a tensor; for an array the one asked for."""
-        return backends.get(x.backend if isinstance(x, Tensor) else self.backend)
+        return backend_of(x, self.backend)
+
+    def placed(self, *arrays: Any) -> Any:
+        """Arrays where the backend computes that was asked for by name; one, or a tuple of several.
+
+        For variants that calculate with the arrays themselves; operations see to it of their own accord.
+        """
+        backend = None if self.backend is None else backends.get(self.backend)
+        if backend is not None and backend.place is not None:
+            arrays = tuple(map(backend.place, arrays))
+        return arrays[0] if len(arrays) == 1 else arrays
 
     def answer(self, y: Any, noise: Any) -> Any:
         """y, or (y, noise) where that was asked for."""

@@ -77,6 +77,7 @@ def scaled_dot_product_attention(
     """
     operation = "scaled_dot_product_attention"
     asked = Asked(operation, key, mask, training, index, return_mask, backend)
+    q, k, v, bias = asked.placed(q, k, v, bias)
     q, k, v = checked_same_dtype(operation, q=q, k=k, v=v)
     p = checked_rate(operation, p)
     if return_weights not in (None, "before", "after"):
@@ -135,6 +136,7 @@ def drop_key(
     """
     operation = "drop_key"
     asked = Asked(operation, key, mask, training, index, return_mask, backend)
+    logits = asked.placed(logits)
     logits, p = checked_array(operation, logits), checked_rate(operation, p)
     if all_dropped not in ("keep", "zero"):
         raise ValueError(f"{operation}: all_dropped must be 'keep' or 'zero', got {all_dropped!r}")

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import streams
 from ..random import Index, Keys
+from ..tensor import backend_of
 from .asked import Asked
 from .bernoulli_map import map_given
 from .door import Shape, checked_array, one_rate, unchanged, whole_number
@@ -82,7 +83,7 @@ def drop_block(
     if mask is not None:
         keep = np.broadcast_to(streams.checked_mask(mask, x.shape), x.shape)
     elif p == 1:
-        keep = np.zeros(x.shape, np.bool_)
+        keep = asked.backend_of(x).xp.zeros(x.shape, np.bool_)
     else:
         keep = _blocks(keep_over(asked, x, rate, asked.index_in_parts(seeds), seeds), block, x.shape)
     if normalize == "expected":
@@ -155,7 +156,7 @@ def _blocks(unseeded: Any, block: Shape, shape: Shape) -> Any:
     """The mask of elements: False on every block that starts where `unseeded` is False."""
     dropped = ~unseeded
     for axis, b in enumerate(block, start=2):  # a box is a product of intervals: one axis after the other
-        wide = np.zeros((*dropped.shape[:axis], shape[axis], *dropped.shape[axis + 1 :]), np.bool_)
+        wide = backend_of(dropped).xp.zeros((*dropped.shape[:axis], shape[axis], *dropped.shape[axis + 1 :]), np.bool_)
         for offset in range(b):
             wide[(slice(None),) * axis + (slice(offset, offset + dropped.shape[axis]),)] |= dropped
         dropped = wide

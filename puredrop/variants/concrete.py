@@ -62,6 +62,7 @@ def concrete_dropout(
     """
     name = "concrete_dropout"
     asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x, logit_p = asked.placed(x, logit_p)
     x = checked_array(name, x)
     logit_p = learned_parameter(name, "logit_p", logit_p, x.dtype, x.shape)
     t = _checked_concrete(name, temperature, hard, correct_mean)
@@ -106,6 +107,7 @@ def spatial_concrete_dropout(
     """
     name = "spatial_concrete_dropout"
     asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x, logit_p = asked.placed(x, logit_p)
     x = checked_array(name, x)
     shape = asked.shape_of_one_key(x.shape)
     if len(shape) < 3:

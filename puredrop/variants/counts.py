@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import ops
 from ..random import MASK, Index, Keys
-from ..tensor import raw
+from ..tensor import backend_of, raw
 from .asked import Asked
 from .bernoulli_map import bernoulli_map, inverted_scale, map_given
 from .door import checked_array, finite_size, one_rate, unchanged
@@ -158,6 +158,7 @@ def flipout(
     """
     name = "flipout"
     asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x, w, perturbation = asked.placed(x, w, perturbation)
     x, w, perturbation = (checked_array(name, a) for a in (x, w, perturbation))
     if not x.shape or len(w.shape) != 2 or w.shape != perturbation.shape or w.shape[1] != x.shape[-1]:
         raise ValueError(
@@ -170,7 +171,7 @@ def flipout(
     if not training:
         return asked.undrawn(mean, shape=shape)
     keep = keep_over(asked, x, 0.5, index, shape)
-    sign = np.where(keep, 1, -1).astype(x.dtype)  # (..., I + O)
+    sign = ops.where(keep, 1.0, -1.0, backend=asked.backend_of(x)).astype(x.dtype)  # (..., I + O)
     swing = ops.linear(x * sign[..., :inputs], perturbation, 0.0, backend=backend)
     return asked.answer(mean + swing * sign[..., inputs:], keep)
 
@@ -182,8 +183,9 @@ def _largest(words: Any, axes: tuple[int, ...], k: int) -> Any:
     lead, group = groups.shape[: groups.ndim - len(axes)], groups.shape[groups.ndim - len(axes) :]
     n = math.prod(group)
     if k == 0 or words.size == 0:
-        return np.zeros(words.shape, np.bool_)
-    ranks = groups.reshape(*lead, n).astype(np.uint64) << np.uint64(32) | np.arange(n, dtype=np.uint64)  # all differ
+        return np.zeros_like(words, np.bool_)
+    places = backend_of(words).xp.arange(n, dtype=np.uint64)
+    ranks = groups.reshape(*lead, n).astype(np.uint64) << np.uint64(32) | places  # all differ
     smallest = np.partition(ranks, n - k, axis=-1)[..., n - k, None]
     return np.moveaxis((ranks >= smallest).reshape(groups.shape), ends, axes)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops, streams
+from ..backends import on_host
 from ..random import Index, Keys
 from ..tensor import raw
 from .asked import Asked
@@ -60,6 +61,7 @@ def standout(
     """
     name = "standout"
     asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x, pre_activation = asked.placed(x, pre_activation)
     x, a = checked_array(f"{name}, x", x), checked_array(f"{name}, pre_activation", pre_activation)
     if x.shape != a.shape:
         raise ValueError(f"{name}: pre_activation must have the shape of x, {x.shape}, got {a.shape}")
@@ -72,7 +74,7 @@ def standout(
     if not training:
         return asked.undrawn(x * ops.sigmoid(logit, backend=backend))
     index = asked.index_for(x.shape, shared)
-    p: Any = 0.5 - 0.5 * np.tanh(0.5 * np.asarray(raw(logit), np.float64))  # like x
+    p: Any = 0.5 - 0.5 * np.tanh(0.5 * on_host(raw(logit)).astype(np.float64))  # like x; rates stay on the host
     if isinstance(key, tuple) and mask is None:
         keep = _masks_by_key(asked, x, p, index)
         return asked.answer(map_given(asked, x, keep), keep)
@@ -107,6 +109,7 @@ def max_dropout(
     """
     name = "max_dropout"
     asked = Asked(name, key, mask, training, None, return_mask, backend)
+    x = asked.placed(x)
     x, p = checked_array(name, x), one_rate(name, p)
     if not asked.draws(p):
         return asked.undrawn(unchanged(x))
@@ -155,6 +158,7 @@ def jumpout(
     """
     name = "jumpout"
     asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x = asked.placed(x)
     x, high, low = checked_array(name, x), one_rate(name, p_max, "p_max"), one_rate(name, p_min, "p_min")
     if low > high:
         raise ValueError(f"{name}: p_min must not exceed p_max = {high}, got {low}")
@@ -189,10 +193,10 @@ def _masks_by_key(asked: Asked, x: Any, p: np.ndarray, index: Index) -> np.ndarr
 
 def _below_the_top(x: np.ndarray, p: float) -> np.ndarray:
     """Whether an element lies below the upper share p of the range."""
-    x = np.asarray(x, np.float64)
+    x = x.astype(np.float64, copy=False)
     low, high = (x.min(), x.max()) if x.size else (0.0, 0.0)
     if not (math.isfinite(high) and math.isfinite(low)):  # no range
-        return np.ones(x.shape, np.bool_)
+        return np.ones_like(x, np.bool_)
     half = high / 2 - low / 2  # the range itself may overflow; 0 for a constant, of which nothing lies above
     return x / 2 - low / 2 <= (1 - p) * half
 

@@ -60,6 +60,7 @@ def drop_connect(
     """
     name = "drop_connect"
     asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x, weight, bias = asked.placed(x, weight, bias)
     x, weight, bias = checked_dense(name, x, weight, bias)
     p, keys = one_rate(name, p), len(key) if isinstance(key, tuple) else 1
     if evaluation not in ("mean", "gaussian"):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..backends import is_on_device, on_host
 from ..random import Key, Keys
 from ..tensor import Tensor, raw
 
@@ -26,6 +27,7 @@ def checked_rate(operation: str, p: Any, name: str = "p") -> Any:
             f"and that of its scale is biased: learn a rate with concrete_dropout, estimate its gradient with "
             f"estimators.score_function_gradient or estimators.arm_gradient, or give float({name})"
         )
+    p = on_host(p) if is_on_device(p) else p  # thresholds are worked out there
     if isinstance(p, (bool, np.bool_)) or not (isinstance(p, numbers.Real) or _is_float_array(p)):
         raise TypeError(f"{operation}: {name} must be a number in [0, 1], got {p!r}; it is the probability of dropping")
     value: Any = p.astype(np.float64) if _is_float_array(p) and p.ndim else float(p)
@@ -94,7 +96,7 @@ def parameter(operation: str, name: str, value: Any, dtype: Any, shape: Shape, t
 def learned_parameter(operation: str, name: str, value: Any, dtype: Any, shape: Shape) -> Any:
     """A learned number, array or tensor, finite, that broadcasts to `shape`, as an array or tensor of that dtype."""
     if not hasattr(value, "dtype"):
-        value = np.asarray(real_number(operation, name, value), dtype)
+        value = np.dtype(dtype).type(real_number(operation, name, value))
     value = parameter(operation, name, value, dtype, shape)
     if not np.isfinite(raw(value)).all():
         raise ValueError(f"{operation}: {name} must be finite; somewhere it is not")
@@ -161,7 +163,7 @@ def checked_same_dtype(operation: str, **arrays: Any) -> list[Any]:
 
 def checked_ids(operation: str, ids: Any, count: int | None = None, name: str = "ids") -> Any:
     """An array of whole numbers, in [0, count) where a count is given. Raises TypeError, ValueError."""
-    ids = np.asarray(raw(ids))
+    ids = raw(ids) if is_on_device(raw(ids)) else np.asarray(raw(ids))
     if ids.size == 0 and ids.dtype.kind == "f":
         ids = ids.astype(np.int64)  # an empty list
     if ids.dtype.kind not in "iu":

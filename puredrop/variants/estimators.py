@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..backends import on_host
 from ..random import Index, Key
-from ..tensor import raw
+from ..tensor import backend_of, raw
 from .asked import Asked
 from .door import checked_array, one_rate
 from .noise import keep_over, uniform_array
@@ -81,12 +82,12 @@ def arm_gradient(
 
 def _probability(operation: str, logit_p: Any) -> np.ndarray:
     """sigmoid(logit_p), float64."""
-    x = np.asarray(raw(checked_array(operation, logit_p)), np.float64)
+    x = on_host(raw(checked_array(operation, logit_p))).astype(np.float64)
     return 0.5 + 0.5 * np.tanh(0.5 * x)
 
 
 def _number_of(operation: str, value: Any) -> float:
-    array = np.asarray(raw(value))
+    array = on_host(raw(value))
     if array.size != 1:
         raise ValueError(f"{operation}: loss must give one number, got shape {array.shape}; sum or average it")
     return float(array.reshape(()))
@@ -140,7 +141,7 @@ def fast_dropout_linear(
         )
     if variance is not None and variance.shape != x.shape:
         raise ValueError(f"{name}: variance must have the shape of x, {x.shape}, got {variance.shape}")
-    none = np.zeros(x.shape, x.dtype)
+    none = backend_of(x).xp.zeros(x.shape, x.dtype)
     mean, spread = dropout_moments(x, none if variance is None else variance, one_rate(name, p))
     return ops.linear(mean, weight, 0.0 if bias is None else bias), ops.linear(spread, weight * weight, 0.0)
 

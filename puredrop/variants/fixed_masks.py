@@ -65,6 +65,7 @@ def masksembles(
         if isinstance(one, tuple):
             raise ValueError(f"{name}: the members are fixed by one key, got {len(one)} keys")
         mask = _members_masks(one, members, features, float(scale))
+    mask = asked.backend_of(x).xp.asarray(mask)
     bank = np.broadcast_to(streams.checked_mask(mask, (members, features)), (members, features))
     rows = np.repeat(bank, x.shape[0] // members, axis=0)  # (N, C)
     keep = np.broadcast_to(rows.reshape(*rows.shape, *(1 for _ in x.shape[2:])), x.shape)

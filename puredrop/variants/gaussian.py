@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import ops
+from ..backends import on_host
 from ..random import Index, Keys
 from ..tensor import Tensor, raw
 from .asked import Asked
@@ -48,6 +49,7 @@ def gaussian_dropout(
     np.True_
     """
     asked = Asked("gaussian_dropout", key, mask, training, index, return_mask, backend)
+    x = asked.placed(x)
     x, p = checked_array("gaussian_dropout", x), _finite_rate("gaussian_dropout", p)
     if not training or p == 0:
         return asked.undrawn(unchanged(x), x.dtype.type(0))
@@ -92,6 +94,7 @@ def continuous_dropout(
     """
     name = "continuous_dropout"
     asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x = asked.placed(x)
     x, p = checked_array(name, x), _finite_rate(name, p)
     if distribution not in ("uniform", "normal"):
         raise ValueError(f"{name}: distribution must be 'uniform' or 'normal', got {distribution!r}")
@@ -134,6 +137,7 @@ def gaussian_noise(
     np.True_
     """
     asked = Asked("gaussian_noise", key, mask, training, index, return_mask, backend)
+    x = asked.placed(x)
     x = checked_array("gaussian_noise", x)
     sigma = _level("gaussian_noise", "sigma", sigma, x)
     if not training or (isinstance(sigma, float) and sigma == 0.0):
@@ -178,6 +182,7 @@ def information_dropout(
     """
     name = "information_dropout"
     asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x, alpha = asked.placed(x, alpha)
     x, high = checked_array(name, x), not_negative(name, "max_alpha", max_alpha)
     alpha = _level(name, "alpha", alpha, x)
     alpha = min(alpha, high) if isinstance(alpha, float) else ops.clip(alpha, high=high, backend=backend)
@@ -202,7 +207,7 @@ def _level(operation: str, name: str, value: Any, x: Any) -> Any:
         value = not_negative(operation, name, value.item() if hasattr(value, "item") else value)
     else:
         value = parameter(operation, name, value, x.dtype, x.shape, "x of shape")
-    sizes = np.asarray(raw(value))
+    sizes = on_host(raw(value))
     if not (np.isfinite(sizes).all() and (sizes >= 0).all()):
         raise ValueError(
             f"{operation}: {name} must be finite and not negative, got values from {sizes.min()} to {sizes.max()}"

@@ -49,6 +49,7 @@ def hard_concrete_gate(
     """
     name = "hard_concrete_gate"
     asked = Asked(name, key, mask, training, index, return_mask, backend)
+    log_alpha = asked.placed(log_alpha)
     x, (low, high) = checked_array(name, log_alpha), _checked_concrete(name, temperature, stretch)
     if training:
         u = uniform_array(asked, x, Index.whole(x.shape) if index is None else index, np.float64)

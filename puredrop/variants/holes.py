@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import streams
 from ..random import Index, Keys
+from ..tensor import backend_of
 from .asked import Asked
 from .bernoulli_map import map_given
 from .blocks import block_of
@@ -127,7 +128,7 @@ def band_dropout(
         return asked.undrawn(unchanged(x), shape=shape)
     if mask is None:
         whole, places = _decisions(asked, x, p, bands, 2)  # (N, bands), (N, 2 bands)
-        mask = np.ones(shape, np.bool_)
+        mask = asked.backend_of(x).xp.ones(shape, np.bool_)
         for band in range(bands):
             widths = low + np.floor(places[:, 2 * band] * (high - low + 1))  # (N,)
             first = np.floor(places[:, 2 * band + 1] * (n - widths + 1))
@@ -165,6 +166,6 @@ def _with_last_axis(index: Index, n: int) -> Index:
 
 def _interval(first: Any, stop: Any, n: int, axis: int, rank: int) -> Any:
     """Where an axis of n elements lies in [first, stop), for each example: (N, 1, ..., n, ..., 1)."""
-    i = np.arange(n).reshape(*(n if k == axis else 1 for k in range(rank)))
+    i = backend_of(first).xp.arange(n).reshape(*(n if k == axis else 1 for k in range(rank)))
     first, stop = (a.reshape(-1, *(1,) * (rank - 1)) for a in (first, stop))
     return (i >= first) & (i < stop)

@@ -15,7 +15,7 @@ import numpy as np
 from .. import streams
 from ..backends.select import select
 from ..random import Draw, Index, threshold
-from ..tensor import raw
+from ..tensor import on_backend, raw
 from .asked import Asked
 from .door import Shape
 
@@ -36,7 +36,8 @@ def keep_array(asked: Asked, like: Any, p: Any, index: Index) -> Any:
     """The boolean mask (True = kept), drawn at rate p; asks the source in force."""
     draw = draw_at(asked, p, index)
     foreign = foreign_mask(asked, np.broadcast_to(raw(like).dtype.type(1), index.noise_shape), p, draw)
-    return asked.backend_of(like).keep(asked.needed_key(), *draw[1:]) if foreign is None else foreign[1]
+    backend = asked.backend_of(like)
+    return backend.keep(asked.needed_key(), *draw[1:]) if foreign is None else on_backend(backend, foreign[1])
 
 
 def normal_array(asked: Asked, like: Any, index: Index, dtype: Any = None) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from ..backends import on_host
 from ..random import Index, Key
 from ..tensor import raw
 from .asked import Asked
@@ -134,7 +135,7 @@ def multi_sample_dropout_loss(
     if mask is not None and np.shape(mask) != shape:
         raise ValueError(f"{operation}: mask must have shape {shape}, got {np.shape(mask)}")
     if not asked.draws(p):
-        return asked.answer(loss(head(x), labels), np.ones(shape, np.bool_))
+        return asked.answer(loss(head(x), labels), asked.backend_of(x).xp.ones(shape, np.bool_))
     index, size = Index.whole(x.shape), math.prod(x.shape)
     total, masks = 0.0, []
     for k in range(samples):
@@ -167,7 +168,7 @@ def variance_shift(p: float, mean: Any, variance: Any) -> Any:
     p = one_rate("variance_shift", p)
     if p == 1.0:
         raise ValueError("variance_shift: p must lie below 1, got 1: nothing is left to have a variance")
-    if not np.all(np.asarray(raw(variance)) > 0):
+    if not np.all(on_host(raw(variance)) > 0):
         raise ValueError(f"variance_shift: variance must be positive, got {variance}")
     return 1.0 + p / (1.0 - p) * (1.0 + mean * mean / variance)
 
@@ -175,13 +176,13 @@ def variance_shift(p: float, mean: Any, variance: Any) -> Any:
 def _pair(operation: str, logits1: Any, logits2: Any, labels: Any, valid: Any) -> tuple[Any, Any, np.ndarray]:
     """Two (N, C) logits and their (N,) labels, of those rows that count."""
     logits1, logits2 = checked_alike(operation, logits1=logits1, logits2=logits2)
-    labels = np.asarray(raw(labels))
+    labels = on_host(raw(labels))
     shape = logits1.shape
     if labels.dtype.kind not in "iu":
         raise TypeError(f"{operation}: labels must be whole numbers, got dtype {labels.dtype}")
     if not shape or labels.shape != shape[:-1]:
         raise ValueError(f"{operation}: expected logits (..., C) and labels (...), got {shape} and {labels.shape}")
-    keep = np.ones(labels.shape, np.bool_) if valid is None else np.asarray(raw(valid))
+    keep = np.ones(labels.shape, np.bool_) if valid is None else on_host(raw(valid))
     if keep.dtype != np.bool_:
         raise TypeError(f"{operation}: valid must be boolean (True = counts), got dtype {keep.dtype}")
     if keep.shape != labels.shape or not keep.any():
@@ -204,7 +205,7 @@ def _mean_cross_entropy(logits1: Any, logits2: Any, labels: np.ndarray) -> Any:
 
 
 def _cross_entropy(logits: Any, labels: Any) -> Any:
-    return ops.cross_entropy(logits, labels=np.asarray(raw(labels)))
+    return ops.cross_entropy(logits, labels=on_host(raw(labels)))
 
 
 def _sample_count(operation: str, samples: Any) -> int:

@@ -52,12 +52,13 @@ def layer_drop(
     """
     operation = "layer_drop"
     asked = Asked(operation, key, mask, training, None, return_mask, backend)
+    x = asked.placed(x)
     x, p = checked_array(operation, x), checked_rate(operation, p)
     stack = _checked_layers(operation, layers, p)
     if asked.draws(p):
         keep = _layer_gates(asked, x, p, len(stack), at_least_one)  # (L,) or (K, L)
     else:
-        keep = np.ones(len(stack), np.bool_)
+        keep = asked.backend_of(x).xp.ones(len(stack), np.bool_)
     y = x
     for number, gate in enumerate(keep.tolist() if keep.ndim == 1 else keep.T):
         if gate is True or (gate is not False and gate.any()):
@@ -101,16 +102,17 @@ def fractal_join(
     """
     operation = "fractal_join"
     asked = Asked(operation, key, mask, training, index, return_mask, backend)
+    paths = asked.placed(paths)
     paths, p = _checked_paths(operation, paths), one_rate(operation, p)
     shape, single = paths[0].shape, (1,) * len(paths[0].shape)
-    index = gate_index(asked, shape, mode)
+    index, xp = gate_index(asked, shape, mode), asked.backend_of(paths[0]).xp
     if column is not None:
-        keep = np.arange(len(paths)) == _checked_column(operation, column, len(paths))  # (J,)
+        keep = xp.arange(len(paths)) == _checked_column(operation, column, len(paths))  # (J,)
         keep = keep.reshape(-1, *single)
     elif not asked.draws(p):
-        keep = np.ones((len(paths), *single), np.bool_)
+        keep = xp.ones((len(paths), *single), np.bool_)
     elif mask is not None:
-        keep = np.stack([streams.checked_mask(one.mask, shape) for one in masks_apart(asked, len(paths))])
+        keep = xp.stack([streams.checked_mask(one.mask, shape) for one in masks_apart(asked, len(paths))])
     else:
         keep = _path_gates(asked, paths, p, index)  # (J, N or 1, 1, ...)
     return asked.answer(_mean_of_kept(paths, keep), keep)
@@ -133,7 +135,7 @@ def _layer_gates(asked: Asked, x: Any, p: Any, layers: int, at_least_one: bool) 
     if asked.mask is not None or not at_least_one or layers == 0:
         return keep
     first = keep_array(asked.another(1), x, _not_this_one(layers), index)
-    chosen = np.arange(layers) == np.argmax(first, axis=-1)[..., None]  # like keep
+    chosen = asked.backend_of(x).xp.arange(layers) == first.argmax(axis=-1)[..., None]  # like keep
     return np.where(keep.any(axis=-1, keepdims=True), keep, chosen)
 
 
@@ -177,10 +179,11 @@ def _path_gates(asked: Asked, paths: list[Any], p: float, index: Index) -> Any:
         one = asked if number == 0 else asked.another(number)
         return spread(asked, keep_array(one, x, rate, index), index, x.shape)
 
-    keep = np.stack([gates(p, j) for j in range(count)])  # (J, N or 1, 1, ...)
-    first = np.stack([gates(float(q), count + j) for j, q in enumerate(_not_this_one(count))])
-    chosen = np.arange(count).reshape(-1, *[1] * (keep.ndim - 1)) == np.argmax(first, axis=0)
-    return np.where(keep.any(axis=0), keep, chosen)
+    xp = asked.backend_of(x).xp
+    keep = xp.stack([gates(p, j) for j in range(count)])  # (J, N or 1, 1, ...)
+    first = xp.stack([gates(float(q), count + j) for j, q in enumerate(_not_this_one(count))])
+    chosen = xp.arange(count).reshape(-1, *[1] * (keep.ndim - 1)) == first.argmax(axis=0)
+    return xp.where(keep.any(axis=0), keep, chosen)
 
 
 def _mean_of_kept(paths: list[Any], keep: Any) -> Any:

@@ -67,7 +67,7 @@ def max_pool_dropout(
         y = ops.reshape(_expected_largest(flat, a, windows, p, backend), shape=out, backend=backend)
         return asked.undrawn(y, shape=x.shape)
     index = asked.index_in_parts(x.shape)  # looked at also where nothing is drawn
-    keep = keep_over(asked, x, p, index, x.shape) if asked.draws(p) else np.ones(x.shape, np.bool_)
+    keep = keep_over(asked, x, p, index, x.shape) if asked.draws(p) else np.ones_like(raw(x), np.bool_)
     kept = keep.reshape(flat.shape)[:, :, windows]  # (N, C, places, n)
     best = np.where(kept, a, -1).argmax(axis=-1)  # (N, C, places)
     return asked.answer(_chosen(asked, flat, windows, best, kept.any(axis=-1), out), keep)
@@ -141,7 +141,7 @@ def _expected_largest(flat: Any, a: Any, windows: Any, p: float, backend: Any) -
     n = a.shape[-1]
     weights = (1 - p) * p ** np.arange(n - 1.0, -1.0, -1.0)  # (n,)
     used = weights > 0  # at p = 1 none: nothing times infinity is left out
-    order = np.argsort(a, axis=-1, kind="stable")[..., used]  # (N, C, places, used)
+    order = a.argsort(axis=-1, kind="stable")[..., used]  # (N, C, places, used)
     elements = picked(flat, windows, order, backend)
     return ops.sum(ops.multiply(elements, weights[used].astype(a.dtype), backend=backend), axis=-1, backend=backend)
 

@@ -100,6 +100,7 @@ def update_dropout(
     """
     name = "update_dropout"
     asked = Asked(name, key, mask, training, index, return_mask, backend)
+    update, memory, forget_gate, input_gate = asked.placed(update, memory, forget_gate, input_gate)
     u, c, f, i = checked_alike(name, update=update, memory=memory, forget_gate=forget_gate, input_gate=input_gate)
     p = one_rate(name, p)
     u, keep = map_and_mask(asked, u, p, asked.index_for(u.shape), scale=inverted_scale(p))
@@ -142,6 +143,7 @@ def memory_dropout(
     """
     name = "memory_dropout"
     asked = Asked(name, key, mask, training, index, return_mask, backend)
+    update, memory, forget_gate, input_gate = asked.placed(update, memory, forget_gate, input_gate)
     u, c, f, i = checked_alike(name, update=update, memory=memory, forget_gate=forget_gate, input_gate=input_gate)
     p = one_rate(name, p)
     y = f * c + (i * u if training else (1 - p) * (i * u))

@@ -87,6 +87,7 @@ def stochastic_depth(
     6.0
     """
     asked = Asked("stochastic_depth", key, mask, training, index, return_mask, backend)
+    x, residual = asked.placed(x, residual)
     x, residual = checked_alike("stochastic_depth", x=x, residual=residual)
     p, index = one_rate("stochastic_depth", p), gate_index(asked, x.shape, mode)
     if not training:

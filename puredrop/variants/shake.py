@@ -54,6 +54,7 @@ def shake_drop(
     """
     operation = "shake_drop"
     asked = Asked(operation, key, mask, training, index, return_mask, backend)
+    x, residual = asked.placed(x, residual)
     x, residual = checked_alike(operation, x=x, residual=residual)
     p, one = one_rate(operation, p), x.dtype.type(1)
     alpha, beta = _checked_range(operation, "alpha", alpha), _checked_range(operation, "beta", beta)
@@ -107,6 +108,7 @@ def shake_shake(
     """
     operation = "shake_shake"
     asked = Asked(operation, key, mask, training, index, return_mask, backend)
+    x, first, second = asked.placed(x, first, second)
     x, first, second = checked_alike(operation, x=x, first=first, second=second)
     index = gate_index(asked, x.shape, mode)
     if not training:

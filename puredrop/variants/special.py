@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import ops
-from ..tensor import Tensor, primitive, raw
+from ..backends import on_host
+from ..tensor import Tensor, backend_of, on_backend, primitive, raw
 from .door import checked_array
 
 __all__ = ["concrete_regulariser", "dawson", "log_uniform_kl", "mean_kept", "sparse_log_alpha"]
@@ -122,8 +123,9 @@ def mean_kept(logit_p: Any, temperature: float, *, backend: Any = None) -> Any:
     """
     rho = ops.astype(logit_p, dtype=np.float64, backend=backend)
     inner, outer = min(temperature, 1.0), 1 / max(temperature, 1.0)
-    nodes = np.arange(-160, 161) * 0.5  # (nodes,)
-    weights = 0.5 / (4 * np.cosh(nodes / 2) ** 2)  # step * logistic density
+    xp = backend_of(rho, backend).xp
+    nodes = xp.arange(-160, 161) * 0.5  # (nodes,)
+    weights = 0.5 / (4 * xp.cosh(nodes / 2) ** 2)  # step * logistic density
     at = (ops.reshape(rho, shape=(*rho.shape, 1), backend=backend) + inner * nodes) * outer  # (..., nodes)
     kept = ops.exp(-ops.softplus(at, backend=backend), backend=backend)  # sigmoid(-at), small ones exact too
     return ops.sum(kept * weights, axis=-1, backend=backend)
@@ -138,14 +140,14 @@ def exp_of_square(x: Any) -> Any:
 @primitive(log_alpha=lambda g, log_alpha: -g * _slope(log_alpha))
 def exact_kl(backend: Any, log_alpha: Any) -> Any:
     """2 int_0^s D, s = sqrt(1 / (2 alpha)): no composition of elementary functions gives it."""
-    return _integral(np.asarray(log_alpha, np.float64)).astype(log_alpha.dtype)
+    return on_backend(backend, _integral(on_host(log_alpha).astype(np.float64)).astype(log_alpha.dtype))
 
 
 @primitive(log_alpha=lambda g, log_alpha: g * _curvature(log_alpha))
 def _slope(backend: Any, log_alpha: Any) -> Any:
     """s D(s); it goes to 1/2 where s overflows."""
-    s = np.exp(-0.5 * np.maximum(np.asarray(log_alpha, np.float64), -600.0)) * math.sqrt(0.5)
-    return np.asarray(s * dawson(s)).astype(log_alpha.dtype)
+    s = np.exp(-0.5 * np.maximum(on_host(log_alpha).astype(np.float64), -600.0)) * math.sqrt(0.5)
+    return on_backend(backend, np.asarray(s * dawson(s)).astype(log_alpha.dtype))
 
 
 def _curvature(log_alpha: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops, streams
+from ..backends import on_host
 from ..random import PERMUTATION, Index, Keys
 from ..tensor import Tensor
 from .asked import Asked
@@ -57,11 +58,12 @@ def embedding_dropout(
     if weight.ndim != 2:
         raise ValueError(f"{name}: weight must be a matrix (V, D), got shape {weight.shape}")
     v, d = weight.shape
-    ids = checked_ids(name, ids, v)
+    ids = on_host(checked_ids(name, ids, v))  # which rows are drawn is worked out on the host
     if mask is not None or not training or p == 0:
         y = ops.rows(weight, ids=ids, backend=backend)  # (*ids.shape, D)
-        keep = np.broadcast_to(True if mask is None else streams.checked_mask(mask, (*ids.shape, 1)), (*ids.shape, 1))
-        if mask is not None and training:
+        mask = asked.backend_of(weight).xp.ones(1, np.bool_) if mask is None else mask
+        keep = np.broadcast_to(streams.checked_mask(mask, (*ids.shape, 1)), (*ids.shape, 1))
+        if asked.mask is not None and training:
             y = map_given(asked, y, keep, scale=inverted_scale(p))
         return asked.answer(y, keep)
     # A word that occurs twice is looked up and decided once.
@@ -108,15 +110,16 @@ def word_dropout(
     """
     name = "word_dropout"
     asked = Asked(name, key, mask, training, index, return_mask, backend)
-    given, p, ids = ids, checked_rate(name, p), checked_ids(name, ids)
+    given, p, xp = ids, checked_rate(name, p), asked.backend_of(ids).xp
+    ids = xp.asarray(checked_ids(name, ids))
     unknown = operator.index(unknown)
     if not np.iinfo(ids.dtype).min <= unknown <= np.iinfo(ids.dtype).max:
         raise ValueError(f"{name}: unknown = {unknown} does not fit ids of dtype {ids.dtype}")
     if not asked.draws(p):
         return asked.undrawn(given if isinstance(given, Tensor) else ids.copy())
     like = Tensor(np.float32(1), asked.backend_of(given))  # ids have no dtype to draw in
-    keep = keep_over(asked, like, p, asked.index_for(ids.shape), ids.shape) | np.isin(ids, protected)
-    y = np.where(keep, ids, ids.dtype.type(unknown))
+    keep = keep_over(asked, like, p, asked.index_for(ids.shape), ids.shape) | xp.isin(ids, xp.asarray(protected))
+    y = xp.where(keep, ids, ids.dtype.type(unknown))
     return asked.answer(Tensor(y, given.backend) if isinstance(given, Tensor) else y, keep)
 
 
@@ -168,8 +171,9 @@ def patch_dropout(
     kept = keep.sum(axis=1)  # (N,)
     if kept.size and kept.min() != kept.max():
         raise ValueError(f"{name}: every row of a mask must keep equally many, got {kept.min()} to {kept.max()}")
-    patches = prefix + np.nonzero(keep)[1].reshape(len(kept), kept.max(initial=0))  # (N, k), in order
-    columns = np.concatenate([np.broadcast_to(np.arange(prefix), (len(kept), prefix)), patches], axis=1)
+    patches = prefix + keep.nonzero()[1].reshape(len(kept), int(kept.max()) if kept.size else 0)  # (N, k), in order
+    xp = asked.backend_of(x).xp
+    columns = xp.concatenate([xp.broadcast_to(xp.arange(prefix), (len(kept), prefix)), patches], axis=1)
     y = ops.take(x, index=(np.arange(len(kept))[:, None], columns), backend=backend)  # (N, prefix + k, D)
     return asked.answer(y, keep)
 
@@ -212,8 +216,9 @@ def nested_dropout(
     if mask is None:
         shape = (*x.shape[:-1], x.shape[-1] - 1)
         goes_on = keep_over(asked, x, p, asked.index_in_parts(shape), shape)
-        first = np.ones((*x.shape[:-1], 1), np.bool_)
-        mask = np.logical_and.accumulate(np.concatenate([first, goes_on], axis=-1), axis=-1)  # like x
+        xp = asked.backend_of(x).xp
+        first = xp.ones((*x.shape[:-1], 1), np.bool_)
+        mask = xp.concatenate([first, goes_on], axis=-1).cumprod(axis=-1, dtype=np.uint8) == 1  # like x
     keep = np.broadcast_to(streams.checked_mask(mask, x.shape), x.shape)
     return asked.answer(map_given(asked, x, keep), keep)
 
@@ -223,10 +228,8 @@ def _fixed_count(asked: Asked, x: Any, shape: tuple[int, int], dropped: int) -> 
     index = asked.index_in_parts(shape)
     words = asked.backend_of(x).words(asked.needed_key(), index, PERMUTATION)
     words = np.broadcast_to(spread(asked, words, index, shape), shape)  # (N, P)
-    order = np.argsort(words, axis=-1, kind="stable")
-    keep = np.ones(shape, np.bool_)
-    np.put_along_axis(keep, order[:, :dropped], False, axis=-1)
-    return keep
+    order = words.argsort(axis=-1, kind="stable")
+    return order.argsort(axis=-1) >= dropped  # the order of an order is the place of each in it
 
 
 def _group(operation: str, ids: Any, groups: int) -> Any:

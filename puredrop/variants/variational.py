@@ -56,6 +56,7 @@ def variational_gaussian_dropout(
     """
     name = "variational_gaussian_dropout"
     asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x, log_alpha = asked.placed(x, log_alpha)
     x = checked_array(name, x)
     log_alpha = _limited(asked, learned_parameter(name, "log_alpha", log_alpha, x.dtype, x.shape), max_alpha)
     if not training or max_alpha == 0:
@@ -100,6 +101,7 @@ def local_reparametrisation_linear(
     """
     name = "local_reparametrisation_linear"
     asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x, weight, log_alpha, bias = asked.placed(x, weight, log_alpha, bias)
     x, weight, bias = checked_dense(name, x, weight, bias)
     log_alpha = learned_parameter(name, "log_alpha", log_alpha, weight.dtype, weight.shape)
     log_alpha = _limited(asked, log_alpha, max_alpha)
@@ -146,6 +148,7 @@ def sparse_variational_linear(
     """
     name = "sparse_variational_linear"
     asked = Asked(name, key, mask, training, index, return_mask, backend)
+    x, weight, log_sigma2, bias = asked.placed(x, weight, log_sigma2, bias)
     x, weight, bias = checked_dense(name, x, weight, bias)
     log_sigma2 = learned_parameter(name, "log_sigma2", log_sigma2, weight.dtype, weight.shape)
     if not math.isfinite(not_negative(name, "limit", limit)):

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from .. import ops
+from ..backends import on_host
 from ..ops.weights import straight_through
 from ..random import Index, Keys
 from ..tensor import raw
@@ -137,6 +138,7 @@ def targeted_dropout(
     """
     name = "targeted_dropout"
     asked = Asked(name, key, mask, training, None, return_mask, backend)
+    weight = asked.placed(weight)
     weight, p, fraction = checked_array(name, weight), one_rate(name, p), one_rate(name, fraction, "fraction")
     if len(weight.shape) < 2:
         raise ValueError(f"{name}: weight must have an axis of output units and more, got shape {weight.shape}")
@@ -148,7 +150,7 @@ def targeted_dropout(
     target = _candidates(asked.backend_of(weight).xp, raw(weight), fraction, of)  # like w, or (O, 1, ...)
     keep = ~target
     if training:
-        keep = keep | keep_array(asked, weight, np.where(target, p, 0.0), Index.whole(target.shape))
+        keep = keep | keep_array(asked, weight, np.where(on_host(target), p, 0.0), Index.whole(target.shape))
     keep = np.broadcast_to(keep, weight.shape)
     return asked.answer(map_given(asked, weight, keep), keep)
 
@@ -197,6 +199,7 @@ def quant_noise(
     """
     name = "quant_noise"
     asked = Asked(name, key, mask, training, None, return_mask, backend)
+    weight = asked.placed(weight)
     weight, p, block = checked_array(name, weight), one_rate(name, p), counted(name, "block", block, 1)
     if not weight.shape or weight.shape[-1] % block:
         raise ValueError(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ... import ops
+from ...backends import on_host
 from ...random import Index
 from ...variants import drop_edge, drop_message, drop_node, drop_node_features, drop_path_edges
 from ..case import Arrays, Case, normal
@@ -27,7 +28,7 @@ def on_weights(removal: Callable[..., tuple[Any, Any]]) -> Callable[..., Any]:
         edges = np.arange(2 * count).reshape(2, count)
         mask = None if mask is None else mask.reshape(-1)
         kept, keep = removal(edges, count, p, mask=mask, backend=backend, **options)
-        stays = np.isin(edges[0], kept[0]).reshape(w.shape)
+        stays = np.isin(edges[0], on_host(kept)[0]).reshape(w.shape)
         y = ops.where(stays, w, 0.0)
         return (y, keep.reshape(w.shape)) if return_mask else y
 

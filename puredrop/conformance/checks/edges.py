@@ -12,7 +12,7 @@ import numpy as np
 from ...gradcheck import relative_error
 from ...random import ELEMENT_LIMIT, Key
 from ...tensor import Tensor
-from ..case import Arrays, Case, Failed, Subject
+from ..case import Arrays, Case, Failed, Subject, called
 from .values import drawn_at, require
 
 NONFINITE = (np.nan, np.inf, -np.inf)
@@ -25,21 +25,21 @@ def identity(subject: Subject) -> None:
     if np.array_equal(case.formula(np, *inputs, subject.noise(inputs, 0.0, 1), 0.0), inputs[0]):
         if not np.array_equal(y, inputs[0]):
             raise Failed("p = 0 must give x itself, and does not")
-    elif not np.array_equal(y, case.call(*inputs, 0.0, training=False, backend=subject.backend)):
+    elif not np.array_equal(y, called(case, *inputs, 0.0, training=False, backend=subject.backend)):
         raise Failed("p = 0 must give what evaluation gives, and does not")
 
 
 def evaluation(subject: Subject) -> float:
     """Evaluation follows its rule: the same tensor (a new array) for the identity, else a formula."""
     case, inputs, p = subject.case, subject.case.example(5, 7), 0.5
-    y = case.call(*inputs, p, training=False, backend=subject.backend)
+    y = called(case, *inputs, p, training=False, backend=subject.backend)
     if callable(case.evaluation):
         error = relative_error(y, case.evaluation(np, *inputs, p))
         return require(error, 1e-12, "evaluation does not follow its formula")
     t = Tensor(inputs[0], subject.backend)
     if not np.array_equal(y, inputs[0]) or np.shares_memory(y, inputs[0]):
         raise Failed("evaluation must give a copy of the array x")
-    if case.call(t, *inputs[1:], p, training=False) is not t:
+    if called(case, t, *inputs[1:], p, training=False, backend=subject.backend) is not t:
         raise Failed("evaluation must give the same tensor")
     return 0.0
 
@@ -82,7 +82,7 @@ def nonfinite_gradient(subject: Subject) -> None:
     for (number, closed), bad in product(dropped, NONFINITE):
         leaf = Tensor(inputs[number], subject.backend, requires_grad=True)
         mixed = (*inputs[:number], leaf, *inputs[number + 1 :])
-        y = subject.case.call(*mixed, p, key=Key(4), backend=subject.backend)
+        y = called(subject.case, *mixed, p, key=Key(4), backend=subject.backend)
         y.backward(np.where(closed.reshape(y.shape), bad, 1.0))
         if not np.isfinite(leaf.grad).all():
             raise Failed(f"{bad} in the gradient at a dropped place reaches the gradient of input {number}")
@@ -226,7 +226,7 @@ def dtype_errors(subject: Subject) -> None:
 
 def _require_refusal(subject: Subject, inputs: Arrays, p: Any) -> None:
     try:
-        subject.case.call(*inputs, p, key=Key(0), backend=subject.backend)
+        called(subject.case, *inputs, p, key=Key(0), backend=subject.backend)
     except (TypeError, ValueError) as error:
         if subject.case.name not in str(error):
             raise Failed(f"the message for p = {p!r}, {inputs[0].dtype} does not name the operation: {error}") from None

@@ -11,7 +11,7 @@ import numpy as np
 from ...gradcheck import relative_error
 from ...random import Key
 from ...tensor import Tensor
-from ..case import Case, Failed, Skipped, Subject, normal
+from ..case import Case, Failed, Skipped, Subject, called, normal
 from .values import rates, require
 
 RATES = (0.1, 0.5, 0.9)
@@ -33,7 +33,7 @@ def _autograd_error(subject: Subject, p: float) -> float:
     theirs = [torch.tensor(a, requires_grad=a.dtype.kind == "f") for a in inputs]
     ours = [Tensor(a, subject.backend, requires_grad=True) if a.dtype.kind == "f" else a for a in inputs]
     z = case.formula(torch, *theirs, torch.tensor(np.array(noise)), p)
-    y = case.call(*ours, p, key=Key(17), backend=subject.backend)
+    y = called(case, *ours, p, key=Key(17), backend=subject.backend)
     g = normal(*y.shape, seed=1)
     y.backward(g)
     z.backward(torch.tensor(g))
@@ -85,7 +85,7 @@ def pytorch_runs(case: Case) -> list[dict[str, Any]]:
 
 def _compare(subject: Subject, run: dict[str, Any]) -> float:
     x = Tensor(run["x"], subject.backend, requires_grad=True)
-    y = subject.case.call(x, float(run["p"]), mask=run["keep"], backend=subject.backend)
+    y = called(subject.case, x, float(run["p"]), mask=run["keep"], backend=subject.backend)
     y.backward(run["g"])
     error = max(relative_error(y, run["y"]), relative_error(x.grad, run["dx"]))
     bound = BOUND[str(run["x"].dtype)]

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from ...random import Key
-from ..case import Arrays, Failed, Subject
+from ..case import Arrays, Failed, Subject, called
 
 LIMIT = 1e-6
 Z_LIMIT = 5.5  # standard deviations: two-sided 4e-8, for the many comparisons of a check together below LIMIT
@@ -120,7 +120,7 @@ def addresses(subject: Subject) -> float:
         _require_draw_refused(subject, inputs)
     else:
         keys.append(Key(7).draw(1))
-    noises = (case.call(*inputs, 0.9, key=key, return_mask=True, backend=subject.backend)[1] for key in keys)
+    noises = (called(case, *inputs, 0.9, key=key, return_mask=True, backend=subject.backend)[1] for key in keys)
     masks = [case.mask_matrix(noise, 0.9) for noise in noises]
     p = case.drop_rate(0.9)
     pairs = [(i, j) for i in range(len(keys)) for j in range(i)]
@@ -132,7 +132,7 @@ def addresses(subject: Subject) -> float:
 
 def _require_draw_refused(subject: Subject, inputs: Arrays) -> None:
     try:
-        subject.case.call(*inputs, 0.9, key=Key(7).draw(1), backend=subject.backend)
+        called(subject.case, *inputs, 0.9, key=Key(7).draw(1), backend=subject.backend)
     except ValueError:
         return
     raise Failed("a key that is one of several draws was accepted; its noise would occur twice")

@@ -66,7 +66,7 @@ def referred(torch: Any, case: LayerCase, weights: dict[str, Any], drawn: list[n
 
 
 def _filled(gradient: Any, like: Any) -> np.ndarray:
-    return np.zeros(like.shape, like.dtype) if gradient is None else np.asarray(gradient)
+    return np.zeros(like.shape, like.dtype) if gradient is None else backends.on_host(gradient)
 
 
 def _theirs(x: Any) -> np.ndarray:

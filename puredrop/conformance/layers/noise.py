@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from ...backends import Backend
+from ...backends import Backend, on_host
 from ...random import Index, Keys
 
 
@@ -33,7 +33,7 @@ class Recorder:
     def _note(self, noise: Any, key: Keys, index: Index) -> None:
         if self.on:
             full = (len(key), *index.shape) if isinstance(key, tuple) else index.shape
-            self.drawn.append(np.broadcast_to(noise, full))
+            self.drawn.append(np.broadcast_to(on_host(noise), full))
 
     def _keep(self, key: Keys, index: Index, threshold: Any) -> Any:
         keep = self._original.keep(key, index, threshold)

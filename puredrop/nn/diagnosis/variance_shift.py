@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ...backends import on_host
 from ...tensor import Tensor
 from ..noise_layers import AlphaDropout
 from ..normalisation import BatchNorm
@@ -45,7 +46,7 @@ def in_the_graph(trace: Trace) -> Iterator[Finding]:
 
 def shift(p: float, x: Any = None) -> float:
     """((c^2 + v) / (1 - p) - c^2) / v, the mean over the channels (axis 1) of x; that of mean zero without an x."""
-    x = np.asarray(np.zeros(0) if x is None else x, np.float64)
+    x = np.asarray(np.zeros(0) if x is None else on_host(x), np.float64)
     over = tuple(axis for axis in range(x.ndim) if axis != 1)
     c, v = (x.mean(axis=over), x.var(axis=over)) if x.size else (np.zeros(1), np.zeros(1))
     varied = v > 0

@@ -1,0 +1,1 @@
+"""The day a GPU is at hand: see __main__.py."""
