@@ -20,6 +20,7 @@ from . import (
     residual,
     stacked,
     stacked_batches,
+    stacked_training,
     structured,
     transformer,
     weights,
@@ -63,6 +64,7 @@ from .recurrent_state import *  # noqa: F403
 from .residual import *  # noqa: F403
 from .stacked import *  # noqa: F403
 from .stacked_batches import *  # noqa: F403
+from .stacked_training import *  # noqa: F403
 from .structured import *  # noqa: F403
 from .transformer import *  # noqa: F403
 from .weights import *  # noqa: F403
@@ -118,4 +120,5 @@ __all__ = [
     *packing.__all__,
     *stacked.__all__,
     *stacked_batches.__all__,
+    *stacked_training.__all__,
 ]
