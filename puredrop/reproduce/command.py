@@ -14,7 +14,7 @@ from ..demo.command import versions, writable_folder, write_whole
 from ..demo.progress import progress
 from ..nn.datasets import data_folder
 from . import ensembles, uci
-from .report import Comparison, as_text, paired, picture, unpaired
+from .report import LABELS, Comparison, as_text, paired, picture, unpaired
 from .sets import RegressionSet, load_sets
 from .training import Workshop
 from .uci import Protocol
@@ -94,30 +94,41 @@ def computed(table: str, sets: list[RegressionSet], protocol: Protocol, workshop
 
 def against_published(table: str, data: RegressionSet, rows: list[dict[str, float]]) -> dict[str, Any]:
     """The comparison of each metric, the published numbers of the splits where there are some, and what to add."""
-    ours = {metric: np.array([row[metric] for row in rows]) for metric in ("rmse", "ll")}
+    ours = {metric: np.array([row[metric] for row in rows]) for metric in LABELS}
+    published, notes = None, []
+    lines = {metric: paired(values, None) for metric, values in ours.items()}
     if table == "uci":
-        known = data.published
-        published = known and {"rmse": known.mc_rmse, "ll": known.ll}
-        lines = {metric: paired(values, published and published[metric]) for metric, values in ours.items()}
         means = {name: float(np.mean([row[f"{name}_rmse"] for row in rows])) for name in ("deterministic", "one_pass")}
         notes = [f"RMSE in eval mode {means['deterministic']:.3f}, of one pass {means['one_pass']:.3f}"]
-        listed = published and {metric: values.tolist() for metric, values in published.items()}
-        return {"comparison": _as_json(lines), "published": listed, "notes": notes}
-    if data.name not in ensembles.PAPER:
-        return {
-            "comparison": _as_json({m: paired(values, None) for m, values in ours.items()}),
-            "published": None,
-            "notes": [],
-        }
-    (rmse, rmse_deviation), (nll, nll_deviation) = ensembles.PAPER[data.name]
-    lines = {"rmse": unpaired(ours["rmse"], rmse, rmse_deviation), "ll": unpaired(ours["ll"], -nll, nll_deviation)}
-    return {"comparison": _as_json(lines), "published": None, "notes": []}
-
-
-def _as_json(lines: dict[str, Comparison]) -> dict[str, Any]:
-    """Numbers that are none (the standard error of one split) become null, which JSON has."""
-    pairs = {metric: line._asdict() | {"errors": line.errors} for metric, line in lines.items()}
+        if data.published is not None:
+            published = {"rmse": data.published.mc_rmse.tolist(), "ll": data.published.ll.tolist()}
+            lines = {metric: paired(values, np.array(published[metric])) for metric, values in ours.items()}
+    elif data.name in ensembles.PAPER:
+        paper = ensembles.PAPER[data.name]
+        lines = {metric: unpaired(values, *paper[metric]) for metric, values in ours.items()}
+        notes = [bars(LABELS[metric], values, *paper[metric]) for metric, values in ours.items() if len(values) > 1]
     return {
-        m: {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in pair.items()}
-        for m, pair in pairs.items()
+        "comparison": {metric: as_json(line) for metric, line in lines.items()},
+        "published": published,
+        "notes": notes,
     }
+
+
+def bars(label: str, ours: np.ndarray, mean: float, deviation: float) -> str:
+    """Whether bars of one standard deviation meet, as the paper reads its table."""
+    own = float(ours.std(ddof=1))
+    meet = abs(float(ours.mean()) - mean) <= own + deviation
+    return (
+        f"standard deviation of {label} over splits {deviation:.2f} in the paper, {own:.2f} here: "
+        f"the bars {'overlap' if meet else 'do not overlap'}"
+    )
+
+
+def as_json(line: Comparison) -> dict[str, Any]:
+    """Numbers that are none (the standard error of one split) become null, which JSON has."""
+
+    def number(value: float | None) -> float | None:
+        return None if value is None or math.isnan(value) else value
+
+    pairs = {name: pair and [number(value) for value in pair] for name, pair in line._asdict().items()}
+    return {**pairs, "errors": number(line.errors)}

@@ -67,7 +67,8 @@ def as_text(result: dict[str, Any]) -> str:
 def _cell(pair: Any, sign: bool) -> str:
     if pair is None:
         return "-"
-    return f"{pair[0]:{'+' if sign else ''}.3f} ({pair[1]:.3f})"
+    mean, error = pair
+    return f"{mean:{'+' if sign else ''}.3f} ({'-' if error is None else f'{error:.3f}'})"
 
 
 def verdict(result: dict[str, Any]) -> str:

