@@ -58,23 +58,26 @@ class Job:
 
 
 def trained(job: Job, checkpoint: Path, told: Callable[[int, int], None]) -> tuple[list[nn.Module], float]:
-    """The trained members, and the seconds it took in all. Goes on from `checkpoint`, which it writes now and then."""
+    """The trained members, and the processor's seconds it took in all (of a busy machine the clock says little).
+
+    Goes on from `checkpoint`, which it writes now and then.
+    """
     stack, batches = nn.Stacked(job.models), nn.StackedBatches(job.batches)
     optimizer = job.optimizer(stack)
     notes = resumed(checkpoint, {"seconds": 0.0}, stack, optimizer, batches)
     last = max(batches.steps_of(job.epochs))
-    start = saved = time.perf_counter()
+    start, saved = time.process_time(), time.perf_counter()
 
     def after_step(step: int) -> None:
         nonlocal saved
         now = time.perf_counter()
         if now - saved > SECONDS_BETWEEN_SAVES or step == last:
-            nn.save(checkpoint, stack, optimizer, batches, seconds=notes["seconds"] + now - start)
+            nn.save(checkpoint, stack, optimizer, batches, seconds=notes["seconds"] + time.process_time() - start)
             saved = now
             told(step, last)
 
     models = nn.train_stacked(stack, optimizer, batches, job.epochs, job.loss, after_step)
-    return models, notes["seconds"] + time.perf_counter() - start
+    return models, notes["seconds"] + time.process_time() - start
 
 
 def in_equal_stacks(steps: Sequence[int], most: int) -> list[list[int]]:
