@@ -50,9 +50,9 @@ def measured(data: RegressionSet, protocol: Protocol, workshop: Workshop) -> dic
             "ensembles", facts, partial(_trained_and_measured, data, numbers, epochs, protocol, workshop)
         )
         results |= dict(zip([nets[n][0] for n in numbers[::MEMBERS]], kept["results"], strict=True))
-        seconds += kept["seconds"]
+        seconds += kept["cpu_seconds"]
     rows = [results[split] for split in range(len(data.splits))]
-    return {"set": data.name, "epochs": epochs, "rows": rows, "seconds": round(seconds, 1)}
+    return {"set": data.name, "epochs": epochs, "rows": rows, "cpu_seconds": round(seconds, 1)}
 
 
 def _trained_and_measured(
@@ -71,7 +71,7 @@ def _trained_and_measured(
     members, seconds = trained(job, checkpoint, lambda done, total: workshop.tell(data.name, done, total, ""))
     firsts = range(0, len(numbers), MEMBERS)
     results = [scores(members[m : m + MEMBERS], data, numbers[m] // MEMBERS, scalings[m]) for m in firsts]
-    return {"results": results, "seconds": seconds}
+    return {"results": results, "cpu_seconds": seconds}
 
 
 def net(inputs: int, hidden: int) -> nn.Sequential:

@@ -64,7 +64,7 @@ def trained(job: Job, checkpoint: Path, told: Callable[[int, int], None]) -> tup
     """
     stack, batches = nn.Stacked(job.models), nn.StackedBatches(job.batches)
     optimizer = job.optimizer(stack)
-    notes = resumed(checkpoint, {"seconds": 0.0}, stack, optimizer, batches)
+    notes = resumed(checkpoint, {"cpu_seconds": 0.0}, stack, optimizer, batches)
     last = max(batches.steps_of(job.epochs))
     start, saved = time.process_time(), time.perf_counter()
 
@@ -72,12 +72,14 @@ def trained(job: Job, checkpoint: Path, told: Callable[[int, int], None]) -> tup
         nonlocal saved
         now = time.perf_counter()
         if now - saved > SECONDS_BETWEEN_SAVES or step == last:
-            nn.save(checkpoint, stack, optimizer, batches, seconds=notes["seconds"] + time.process_time() - start)
+            nn.save(
+                checkpoint, stack, optimizer, batches, cpu_seconds=notes["cpu_seconds"] + time.process_time() - start
+            )
             saved = now
             told(step, last)
 
     models = nn.train_stacked(stack, optimizer, batches, job.epochs, job.loss, after_step)
-    return models, notes["seconds"] + time.process_time() - start
+    return models, notes["cpu_seconds"] + time.process_time() - start
 
 
 def in_equal_stacks(steps: Sequence[int], most: int) -> list[list[int]]:
