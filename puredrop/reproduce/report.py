@@ -115,6 +115,7 @@ def _panel(axes: Any, part: dict[str, Any], metric: str, title: str) -> None:
         return
     both = np.concatenate([ours, paper[metric]])
     ends = [both.min(), both.max()]
+    axes.locator_params(nbins=4)
     axes.plot(ends, ends, color=MUTED, lw=0.9)
     axes.plot(paper[metric], ours, "o", color=COLOURS["with"], ms=4)
     axes.set_xlabel("published, split by split")

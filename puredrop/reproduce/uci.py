@@ -94,7 +94,8 @@ def _results(
     seconds = 0.0
     for number, members in enumerate(stacks):
         some = [configs[m] for m in members]
-        facts = [data.name, data.digest(), vars(protocol), protocol.epochs_of(data), members, [c[:3] for c in some]]
+        nets = [(*config[:3], len(config.train)) for config in some]
+        facts = [data.name, data.digest(), vars(protocol), protocol.epochs_of(data), members, nets]
         note = f"stack {number + 1} of {len(stacks)}" if len(stacks) > 1 else ""
         compute = partial(_trained_and_measured, data, some, members, protocol, workshop, (stage, note))
         kept = workshop.kept("uci", facts, compute)
