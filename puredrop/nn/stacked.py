@@ -30,9 +30,9 @@ class Stacked(Module):
     """M models of one make as one, which maps x (M, N, ...) to y (M, N, ...): x[m] by model m to y[m].
 
     The models are those given, in their order: built alike, seeded, at the same step of training, perhaps with other
-    rates. They are copied; `member(m)` gives one back as it is now. To give all members the same x, stretch it:
-    `np.broadcast_to(x, (M, *x.shape))`. `StackedBatches` gives batches of data of their own, and losses take its
-    weights; an optimiser may have a weight decay for each.
+    rates. They are copied; `member(m)` gives one back as it is now. A load sets weights and steps and keeps the seeds.
+    To give all members the same x, stretch it: `np.broadcast_to(x, (M, *x.shape))`. `StackedBatches` gives batches of
+    data of their own, and losses take its weights; an optimiser may have a weight decay for each.
 
     Math: each member is what it is alone, in masks bit for bit, in values to rounding. What adds up over a member's
         examples, as gradients do, needs the sum over members of their losses, and that is what weighted losses give.
