@@ -143,8 +143,13 @@ class SGD(Optimizer):
             v += g
             g = g + self.momentum * v if self.nesterov else v
         x -= lr * g
-        if self.max_norm is not None and x.ndim > 1:
-            limit_norm(x, self.max_norm)
+
+    def step(self) -> None:
+        super().step()
+        for p in self.params:
+            lead = 2 if getattr(p, "stacked", False) else 1  # the axes that number units
+            if self.max_norm is not None and p.grad is not None and p.ndim > lead:
+                limit_norm(p.data, self.max_norm, lead)
 
 
 class Adam(Optimizer):
@@ -191,20 +196,22 @@ class AdamW(Adam):
         super().__init__(params, lr, weight_decay=weight_decay, **options)
 
 
-def limit_norm(x: Any, max_norm: float) -> None:
-    """Scale each row of x (all axes but the first together) down to the norm, in place."""
-    norms = (x * x).sum(axis=tuple(range(1, x.ndim)), keepdims=True) ** 0.5  # (rows, 1, ...)
+def limit_norm(x: Any, max_norm: float, lead: int = 1) -> None:
+    """Scale each row of x (all axes but the first `lead` together) down to the norm, in place."""
+    norms = (x * x).sum(axis=tuple(range(lead, x.ndim)), keepdims=True) ** 0.5  # (rows, 1, ...)
     x *= (max_norm / norms.clip(max_norm)).astype(x.dtype)
 
 
 def clip_grad_norm(params: Iterable[Parameter], max_norm: float) -> float:
     """Scale all gradients so that their joint norm is at most `max_norm`; returns the norm before.
 
-    Raises: ValueError where the norm is not finite (nothing is changed).
+    Raises: ValueError where the norm is not finite (nothing is changed), or for a stack, whose members it would join.
     """
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm: max_norm must be above 0, got {max_norm}")
     reached = [p for p in params if p.grad is not None]
+    if any(getattr(p, "stacked", False) for p in reached):
+        raise ValueError("clip_grad_norm: one norm would join the members of a stack; use clip_grad_value")
     norm = math.sqrt(sum(float((p.grad.astype(np.float64) ** 2).sum()) for p in reached))
     if not math.isfinite(norm):
         raise ValueError(f"clip_grad_norm: the gradients' norm is {norm}; the loss or a step before it has overflowed")

@@ -71,6 +71,21 @@ def test_members_train_as_they_do_alone(optimizer):
         assert member.random_state() == expected.random_state()
 
 
+def test_the_norm_of_units_is_limited_in_each_member():
+    x, y = data(16, 0)
+    models = [net(p).seed(m) for m, p in enumerate(RATES)]
+    stack = nn.Stacked(models)
+    nn.mse(stack(np.broadcast_to(x, (4, 16, 3))), np.broadcast_to(y, (4, 16, 2)), np.full((4, 16), 1 / 16)).backward()
+    optim.SGD(stack.parameters(), lr=0.1, max_norm=0.3).step()
+    for m, model in enumerate(models):
+        nn.mse(model(x), y).backward()
+        optim.SGD(model.parameters(), lr=0.1, max_norm=0.3).step()
+        for name, value in model.state_dict().items():
+            np.testing.assert_allclose(stack.member(m).state_dict()[name], value, rtol=1e-12, atol=1e-15)
+    with pytest.raises(ValueError, match="join the members of a stack; use clip_grad_value"):
+        optim.clip_grad_norm(stack.parameters(), 1.0)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("equal", [True, False], ids=["one rate", "a rate each"])
 def test_masks_are_those_of_the_members_bit_for_bit(backend, dtype, equal):
@@ -259,6 +274,7 @@ def test_injected_masks_reach_a_stack():
         ),
         (lambda m: nn.Sequential(nn.ELU(1.0 + m)), ValueError, "layer 0 of the model, ELU, has different settings"),
         (lambda m: nn.Sequential(nn.Linear(3, 4 + m)), ValueError, "parameters differ in shape"),
+        (lambda m: nn.Sequential(nn.Linear(3, 4, bias=m > 0)), ValueError, "have a bias where others have none"),
         (lambda m: nn.Sequential(*[nn.ReLU()] * (1 + m)), ValueError, "different numbers of layers"),
         (lambda m: nn.Sequential((nn.ReLU, nn.Tanh)[m]()), ValueError, "not the same in all models: ReLU, Tanh"),
         (lambda m: nn.Sequential(*[nn.Linear(3, 3)] * 2), ValueError, "stands in the model twice"),

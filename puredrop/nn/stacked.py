@@ -121,6 +121,8 @@ class StackedLinear(Module):
         self.inputs, self.outputs = layers[0].inputs, layers[0].outputs
         self.weight = _stacked_parameter([layer.weight for layer in layers])
         biases = [layer.bias for layer in layers if layer.bias is not None]
+        if biases and len(biases) < len(layers):
+            raise ValueError("Stacked: some of the models have a bias where others have none")
         self.bias = _stacked_parameter(biases) if biases else None
 
     def forward(self, x: Any) -> Any:
@@ -170,6 +172,13 @@ class StackedNoise(Site):
         return f"{type(self._first.models[0]).__name__}, {len(self.rates)} members, p={p}"
 
 
+class StackedParameter(Parameter):
+    """A parameter of all members: its first axis numbers them."""
+
+    __slots__ = ()
+    stacked = True
+
+
 def _stacked_parameter(parameters: Sequence[Parameter]) -> Parameter:
     """(M, ...) of M parameters alike."""
     first = parameters[0]
@@ -178,7 +187,7 @@ def _stacked_parameter(parameters: Sequence[Parameter]) -> Parameter:
         raise ValueError(
             f"Stacked: parameters differ in shape, dtype, backend or requires_grad: {sorted(map(str, alike))}"
         )
-    stacked = Parameter((len(parameters), *first.shape), zeros, first.dtype)
+    stacked = StackedParameter((len(parameters), *first.shape), zeros, first.dtype)
     stacked.requires_grad, stacked.backend = False, first.backend
     stacked.fill(np.stack([p.numpy() for p in parameters]))
     stacked.requires_grad = first.requires_grad
