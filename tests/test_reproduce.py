@@ -310,7 +310,7 @@ def test_an_interrupted_table_goes_on_bit_for_bit(folder, tmp_path, monkeypatch,
         with pytest.raises(KeyboardInterrupt, match="the same command goes on from there"):
             run(tmp_path / "parts")
     with monkeypatch.context() as patch:
-        stop_after(patch, uci, "scores", 3)  # those of zinc: waves is done, and is not computed again
+        stop_after(patch, uci, "scores", 3 if place == "training" else 2)  # what is done is not computed again
         stop_after(patch, training.nn, "save", 2 if place == "training" else 0)
         result = run(tmp_path / "parts")
     assert numbers(result) == numbers(whole)
@@ -322,8 +322,8 @@ def test_what_was_kept_of_other_data_is_not_used(folder, tmp_path, monkeypatch):
         stop_after(patch, command, "picture", 0)
         with pytest.raises(KeyboardInterrupt):
             quick("uci", ["waves"], folder, tmp_path / "r")
-    [kept] = (tmp_path / "r" / "checkpoints").glob("*.json")
-    kept.write_text(kept.read_text()[:-20])  # damaged: computed again
+    for kept in (tmp_path / "r" / "checkpoints").glob("*.json"):
+        kept.write_text(kept.read_text()[:-20])  # damaged: computed again
     expected = quick("uci", ["waves"], folder, tmp_path / "r")
     change(folder / "uci_waves.npz", y=npz(40)["y"] + 1e-3)
     assert quick("uci", ["waves"], folder, tmp_path / "r")["parts"][0]["rows"] != expected["parts"][0]["rows"]

@@ -104,7 +104,7 @@ def _panel(axes: Any, part: dict[str, Any], metric: str, title: str) -> None:
     axes.set_title(title)
     axes.set_ylabel("ours")
     line = part["comparison"][metric]
-    if paper is None or paper[metric] is None:  # no numbers of splits: the mean alone
+    if paper is None:  # no numbers of the splits, at most a mean: its band is one standard error
         axes.plot(range(len(ours)), ours, "o", color=COLOURS["with"], ms=4)
         axes.set_xlabel("split")
         if line["paper"] is not None:

@@ -17,6 +17,7 @@ from ..demo.command import write_whole
 from ..demo.progress import Tell
 
 SECONDS_BETWEEN_SAVES = 5.0
+PARTS = ".parts.json"  # what `Workshop.one_by_one` has so far
 
 
 @dataclass
@@ -31,19 +32,34 @@ class Workshop:
         """The result of `compute(checkpoint)`, ready for JSON: from an earlier run, or computed and written down."""
         checkpoint = self.folder / checkpoint_file(name, facts)
         path = checkpoint.with_suffix(".json")
-        self.made += [checkpoint, path]
-        try:
-            return json.loads(path.read_text())
-        except (FileNotFoundError, ValueError):  # none, or damaged
-            pass
-        result = json.loads(json.dumps(compute(checkpoint)))
-        write_whole(path, json.dumps(result))
+        self.made += [checkpoint, path, checkpoint.with_suffix(PARTS)]
+        result = _read(path)
+        if result is None:
+            result = json.loads(json.dumps(compute(checkpoint)))
+            write_whole(path, json.dumps(result))
         return result
+
+    def one_by_one(self, checkpoint: Path, count: int, compute: Callable[[int], Any]) -> list[Any]:
+        """compute(0) to compute(count - 1), each written down as it comes; those of an earlier run are not repeated."""
+        path = checkpoint.with_suffix(PARTS)
+        results = _read(path) or []
+        for number in range(len(results), count):
+            results.append(compute(number))
+            write_whole(path, json.dumps(results))
+        return results
 
     def clear(self) -> None:
         """Remove all that was kept: the next run computes it anew."""
         for path in self.made:
             path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Any:
+    """What was written down there; None where nothing was, or it is damaged."""
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 @dataclass(frozen=True)

@@ -130,11 +130,12 @@ def _trained_and_measured(
     job = Job(models, batches, protocol.epochs_of(data), nn.mse, optimizer)
     name, note = stage
     members, seconds = trained(job, checkpoint, lambda done, total: workshop.tell(name, done, total, note))
-    results = []
-    for m, (config, model, scaling) in enumerate(zip(configs, members, scalings, strict=True)):
-        results.append(scores(model, data, config, scaling, protocol.samples))
+
+    def result(m: int) -> dict[str, float]:
         workshop.tell(f"{name} test", m + 1, len(configs), note)
-    return {"results": results, "cpu_seconds": seconds}
+        return scores(members[m], data, configs[m], scalings[m], protocol.samples)
+
+    return {"results": workshop.one_by_one(checkpoint, len(configs), result), "cpu_seconds": seconds}
 
 
 def net(inputs: int, hidden: int, p: float) -> nn.Sequential:
