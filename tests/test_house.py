@@ -35,6 +35,7 @@ LAYERS = (
     "bench",
     "interop",
     "demo",
+    "reproduce",
     "cli",
 )
 ONLY_IN = {"numba": {"backends/numba.py"}, "llvmlite": {"backends/numba.py"}, "cupy": {"backends/cupy.py"}}

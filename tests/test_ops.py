@@ -123,6 +123,11 @@ CASES = {
         (lambda x, w, b: ops.linear(x, w, b), [normal(3, 4), normal(2, 4), normal(2)]),
         (lambda x, w: ops.linear(x, w, 0.0), [normal(2, 3, 4), normal(5, 4)]),
     ],
+    "stacked_linear": [
+        (lambda x, w, b: ops.stacked_linear(x, w, b), [normal(2, 3, 4), normal(2, 5, 4), normal(2, 5)]),
+        (lambda x, w, b: ops.stacked_linear(x, w, b), [normal(2, 2, 3, 4), normal(2, 5, 4), normal(2, 5)]),
+        (lambda x, w, b: ops.stacked_linear(x, w, b), [normal(2, 4), normal(2, 5, 4), normal(2, 5)]),
+    ],
     "lstm_sequence": [
         (lambda *a: ops.lstm_sequence(*a), LSTM),
         (lambda *a: ops.lstm_sequence(*a, reverse=True), LSTM),
@@ -201,6 +206,7 @@ PLAIN = (
     "negative",
     "power",
     "linear",
+    "stacked_linear",
     "drop",
     "drop_given",
     "lstm_sequence",

@@ -2,6 +2,7 @@
 
 from . import metrics
 from .categorical import CategoricalPrediction
+from .ensembles import DeepEnsemble, heads_nll, mean_and_variance, mixture, predict_mixture
 from .exact import exact_predict, expected_plug_in
 from .inputs import Shared
 from .metrics import *  # noqa: F403
@@ -19,5 +20,10 @@ __all__ = [
     "Shared",
     "exact_predict",
     "expected_plug_in",
+    "DeepEnsemble",
+    "heads_nll",
+    "mean_and_variance",
+    "mixture",
+    "predict_mixture",
 ]
 __all__ += metrics.__all__
