@@ -16,6 +16,8 @@ import numpy as np
 from . import __version__, backends, streams
 from .variants.door import whole_number
 
+REPRODUCIBLE = ("uci", "ensembles")  # the tables of `reproduce`, which is imported when it is run
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the return value is the exit status: 0 for good, 1 for a failure, 2 for a wrong call."""
@@ -86,14 +88,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_reproduce(commands: Any) -> None:
     reproduce = commands.add_parser("reproduce", help="compute a published table again, and compare")
-    reproduce.add_argument("table", choices=("uci", "ensembles"))
+    reproduce.add_argument("table", choices=REPRODUCIBLE)
     reproduce.add_argument("--sets", metavar="NAMES", help="yacht,energy: some of the sets in the folder")
     reproduce.add_argument("--data", metavar="FOLDER", help="what holds the sets (default: $PUREDROP_DATA)")
     reproduce.add_argument("--report", default="report", metavar="FOLDER", help="where it goes (default: report)")
     reproduce.add_argument("--seed", type=int, default=0)
     reproduce.add_argument("--grid", action="store_true", help="uci: choose rate and precision by validation")
     reproduce.add_argument("--epochs", type=int, help="fewer for a quick look")
-    reproduce.add_argument("--samples", type=int, default=10_000, help="uci: Monte-Carlo samples (default: 10000)")
+    reproduce.add_argument("--samples", type=int, help="Monte-Carlo samples, fewer for a quick look")
     reproduce.set_defaults(run=_reproduce)
 
 

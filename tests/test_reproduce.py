@@ -357,10 +357,14 @@ def test_one_split_has_no_standard_error(folder, tmp_path):
     assert "(-)" in report.as_text(result)
 
 
+def test_the_command_line_knows_every_table():
+    assert tuple(reproduce.TABLES) == cli.REPRODUCIBLE
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"table": "mnist"}, "table must be one of uci, ensembles"),
+        ({"table": "other"}, "table must be one of uci, ensembles"),
         ({"grid": True, "table": "ensembles"}, "ensembles has no grid"),
         ({"epochs": 0}, "epochs must be at least 1"),
         ({"seed": -1}, "seed must be at least 0"),

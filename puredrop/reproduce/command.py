@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ..demo.command import versions, writable_folder, write_whole
 from ..demo.progress import progress
 from ..nn.datasets import data_folder
 from . import ensembles, uci
-from .report import LABELS, Comparison, as_text, paired, picture, unpaired
-from .sets import RegressionSet, load_sets
+from .report import as_text, picture
+from .table import Protocol, Table
 from .training import Workshop
-from .uci import Protocol
 
-TABLES = {"uci": uci, "ensembles": ensembles}
+TABLES: dict[str, Table] = {"uci": uci.TABLE, "ensembles": ensembles.TABLE}
 
 
 def run(
@@ -29,13 +26,13 @@ def run(
     report: str | Path = "report",
     seed: int = 0,
     epochs: int | None = None,
-    samples: int = uci.SAMPLES,
+    samples: int | None = None,
     grid: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Compute a published table again; write `TABLE.json` and `TABLE.png` into `report`, and print it.
 
-    table: "uci" or "ensembles".  sets: names of regression sets, which may be shortened; all in the folder for None.
+    table: one of `TABLES`.  sets: names of regression sets, which may be shortened; all in the folder for None.
     data: the folder that holds them; PUREDROP_DATA for None.  epochs, samples: fewer for a quick look.  grid: choose
     rate and precision by validation, in place of those that were published.
     Equal seeds give equal numbers, on one machine. What is under way is kept in `report/checkpoints` until the table is
@@ -43,13 +40,13 @@ def run(
     Raises, before anything starts: ImportError naming what to install; ValueError for the table, a set or a number;
     OSError for files. KeyboardInterrupt, with a message, for Ctrl-C.
     """
-    protocol = checked(table, seed, epochs, samples, grid)
-    chosen = list(load_sets(data_folder(data), sets))
+    protocol = checked(table, sets, seed, epochs, samples, grid)
+    loaded = TABLES[table].load(data_folder(data), sets)
     folder = writable_folder(Path(report))
     try:
         with progress(quiet) as tell:
             workshop = Workshop(folder / "checkpoints", tell, [])
-            result = computed(table, chosen, protocol, workshop)
+            result = computed(table, loaded, protocol, workshop)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"reproduce: stopped. What has been trained is kept in {folder / 'checkpoints'}; "
@@ -65,12 +62,16 @@ def run(
     return result
 
 
-def checked(table: str, seed: int, epochs: int | None, samples: int, grid: bool) -> Protocol:
+def checked(
+    table: str, sets: list[str] | None, seed: int, epochs: int | None, samples: int | None, grid: bool
+) -> Protocol:
     """The protocol, of numbers that make sense, where all that is needed is installed."""
     if table not in TABLES:
         raise ValueError(f"reproduce: table must be one of {', '.join(TABLES)}, got {table!r}")
-    if grid and table != "uci":
+    if grid and not TABLES[table].has_grid:
         raise ValueError(f"reproduce: {table} has no grid to search")
+    if sets and not TABLES[table].has_sets:
+        raise ValueError(f"reproduce: {table} has no sets to choose from")
     for name, value, least in (("seed", seed, 0), ("epochs", epochs, 1), ("samples", samples, 1)):
         if value is not None and value < least:
             raise ValueError(f"reproduce: {name} must be at least {least}, got {value}")
@@ -79,56 +80,13 @@ def checked(table: str, seed: int, epochs: int | None, samples: int, grid: bool)
     return Protocol(seed, epochs, samples, grid)
 
 
-def computed(table: str, sets: list[RegressionSet], protocol: Protocol, workshop: Workshop) -> dict[str, Any]:
+def computed(name: str, loaded: Any, protocol: Protocol, workshop: Workshop) -> dict[str, Any]:
     """All numbers of the table, ready for JSON."""
     from threadpoolctl import threadpool_limits
 
-    parts = []
+    table = TABLES[name]
     with threadpool_limits(1, user_api="blas"):  # the rounding of a matrix product depends on the number of threads
-        for data in sets:
-            part = TABLES[table].measured(data, protocol, workshop)
-            parts.append(part | against_published(table, data, part["rows"]))
-    facts = {"table": table, "title": TABLES[table].TITLE, **vars(protocol)}
-    return facts | {"parts": parts, "versions": versions()}
-
-
-def against_published(table: str, data: RegressionSet, rows: list[dict[str, float]]) -> dict[str, Any]:
-    """The comparison of each metric, the published numbers of the splits where there are some, and what to add."""
-    ours = {metric: np.array([row[metric] for row in rows]) for metric in LABELS}
-    published, notes = None, []
-    lines = {metric: paired(values, None) for metric, values in ours.items()}
-    if table == "uci":
-        means = {name: float(np.mean([row[f"{name}_rmse"] for row in rows])) for name in ("deterministic", "one_pass")}
-        notes = [f"RMSE in eval mode {means['deterministic']:.3f}, of one pass {means['one_pass']:.3f}"]
-        if data.published is not None:
-            published = {"rmse": data.published.mc_rmse.tolist(), "ll": data.published.ll.tolist()}
-            lines = {metric: paired(values, np.array(published[metric])) for metric, values in ours.items()}
-    elif data.name in ensembles.PAPER:
-        paper = ensembles.PAPER[data.name]
-        lines = {metric: unpaired(values, *paper[metric]) for metric, values in ours.items()}
-        notes = [bars(LABELS[metric], values, *paper[metric]) for metric, values in ours.items() if len(values) > 1]
-    return {
-        "comparison": {metric: as_json(line) for metric, line in lines.items()},
-        "published": published,
-        "notes": notes,
-    }
-
-
-def bars(label: str, ours: np.ndarray, mean: float, deviation: float) -> str:
-    """Whether bars of one standard deviation meet, as the paper reads its table."""
-    own = float(ours.std(ddof=1))
-    meet = abs(float(ours.mean()) - mean) <= own + deviation
-    return (
-        f"standard deviation of {label} over splits {deviation:.2f} in the paper, {own:.2f} here: "
-        f"the bars {'overlap' if meet else 'do not overlap'}"
-    )
-
-
-def as_json(line: Comparison) -> dict[str, Any]:
-    """Numbers that are none (the standard error of one split) become null, which JSON has."""
-
-    def number(value: float | None) -> float | None:
-        return None if value is None or math.isnan(value) else value
-
-    pairs = {name: pair and [number(value) for value in pair] for name, pair in line._asdict().items()}
-    return {**pairs, "errors": number(line.errors)}
+        parts = table.measure(loaded, protocol, workshop)
+    facts = {"table": name, "title": table.title, "labels": dict(table.labels), "over": table.over}
+    facts |= {"by_split": table.by_split, **asdict(protocol)}
+    return facts | {"parts": parts, "findings": table.findings(parts), "versions": versions()}

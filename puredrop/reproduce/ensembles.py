@@ -16,11 +16,11 @@ import numpy as np
 
 from .. import nn, optim
 from ..uncertainty import heads_nll, predict_mixture
-from .sets import RegressionSet
+from .sets import RegressionSet, load_sets
+from .table import Protocol, Table, column, paired, part, unpaired
 from .training import Job, Scaling, Workshop, in_equal_stacks, trained
-from .uci import Protocol, rmse
+from .uci import LABELS, rmse
 
-TITLE = "Deep ensembles (Lakshminarayanan et al. 2017), five nets, lr 0.01, no adversarial training"
 MEMBERS = 5
 BATCH = 100
 LEARNING_RATE = 0.01
@@ -37,8 +37,12 @@ PAPER = {
 }
 
 
-def measured(data: RegressionSet, protocol: Protocol, workshop: Workshop) -> dict[str, Any]:
-    """The table's part of one set, ready for JSON: what came out for every split."""
+def measured(sets: list[RegressionSet], protocol: Protocol, workshop: Workshop) -> list[dict[str, Any]]:
+    """A part for each set: what came out for every split, and the published mean and deviation."""
+    return [_of_one_set(data, protocol, workshop) for data in sets]
+
+
+def _of_one_set(data: RegressionSet, protocol: Protocol, workshop: Workshop) -> dict[str, Any]:
     epochs = protocol.epochs or data.epochs
     nets = [(split, member) for split in range(len(data.splits)) for member in range(MEMBERS)]
     steps = [len(data.splits[split].train) for split, _ in nets]
@@ -52,7 +56,22 @@ def measured(data: RegressionSet, protocol: Protocol, workshop: Workshop) -> dic
         results |= dict(zip([nets[n][0] for n in numbers[::MEMBERS]], kept["results"], strict=True))
         seconds += kept["cpu_seconds"]
     rows = [results[split] for split in range(len(data.splits))]
-    return {"set": data.name, "epochs": epochs, "rows": rows, "cpu_seconds": round(seconds, 1)}
+    lines, notes = {metric: paired(column(rows, metric), None) for metric in LABELS}, []
+    if data.name in PAPER:
+        paper, ours = PAPER[data.name], {metric: column(rows, metric) for metric in LABELS}
+        lines = {metric: unpaired(values, *paper[metric]) for metric, values in ours.items()}
+        notes = [bars(LABELS[metric], values, *paper[metric]) for metric, values in ours.items() if len(values) > 1]
+    return part(data.name, rows, lines, notes, epochs=epochs, cpu_seconds=round(seconds, 1))
+
+
+def bars(label: str, ours: np.ndarray, mean: float, deviation: float) -> str:
+    """Whether bars of one standard deviation meet, as the paper reads its table."""
+    own = float(ours.std(ddof=1))
+    meet = abs(float(ours.mean()) - mean) <= own + deviation
+    return (
+        f"standard deviation of {label} over splits {deviation:.2f} in the paper, {own:.2f} here: "
+        f"the bars {'overlap' if meet else 'do not overlap'}"
+    )
 
 
 def _trained_and_measured(
@@ -91,3 +110,14 @@ def scores(
         "rmse": rmse(sy.back(mixture.mean), data.y[test]),
         "ll": float((log_density - np.log(sy.spread)).mean()),
     }
+
+
+TABLE = Table(
+    title="Deep ensembles (Lakshminarayanan et al. 2017), five nets, lr 0.01, no adversarial training",
+    labels=LABELS,
+    over="splits",
+    load=lambda folder, names: list(load_sets(folder, names)),
+    measure=measured,
+    has_sets=True,
+    by_split=True,
+)

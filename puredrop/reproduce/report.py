@@ -3,65 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..demo.plots import COLOURS, INK, MUTED, STYLE
 
 CLOSE = 3.0  # standard errors within which a difference counts as none
-LABELS = {"rmse": "RMSE", "ll": "LL"}
-
-
-class Comparison(NamedTuple):
-    """One line: means over splits and their standard errors. None where nothing was published."""
-
-    paper: tuple[float, float] | None
-    ours: tuple[float, float]
-    difference: tuple[float, float] | None
-
-    @property
-    def errors(self) -> float | None:
-        """The difference in standard errors."""
-        return None if self.difference is None else self.difference[0] / self.difference[1]
-
-
-def paired(ours: np.ndarray, paper: np.ndarray | None) -> Comparison:
-    """Compared split by split: how hard a split is does not count."""
-    if paper is None:
-        return Comparison(None, mean_and_error(ours), None)
-    return Comparison(mean_and_error(paper), mean_and_error(ours), mean_and_error(ours - paper))
-
-
-def unpaired(ours: np.ndarray, mean: float, deviation: float) -> Comparison:
-    """Compared with a published mean and standard deviation over as many splits."""
-    own = mean_and_error(ours)
-    error = deviation / len(ours) ** 0.5
-    return Comparison((mean, error), own, (own[0] - mean, float(np.hypot(own[1], error))))
-
-
-def mean_and_error(a: np.ndarray) -> tuple[float, float]:
-    """Mean and standard error (ddof = 1). One split has no standard error: NaN."""
-    return float(a.mean()), float(a.std(ddof=1) / len(a) ** 0.5) if len(a) > 1 else float("nan")
 
 
 def as_text(result: dict[str, Any]) -> str:
     """The table for the terminal. Nothing in it depends on the machine's speed."""
+    labels = result["labels"]
     width = max(len(part["set"]) for part in result["parts"])
+    wide = max(len(label) for label in labels.values())
     lines = [
-        f"{result['table']}: {result['title']}; seed {result['seed']}; mean (standard error) over splits",
-        f"{'':{width}} {'':4} {'paper':>17} {'ours':>17} {'difference':>17}   in errors",
+        f"{result['table']}: {result['title']}; seed {result['seed']}; mean (standard error) over {result['over']}",
+        f"{'':{width}} {'':{wide}} {'paper':>17} {'ours':>17} {'difference':>17}   in errors",
     ]
     for part in result["parts"]:
-        for metric, label in LABELS.items():
-            line = part["comparison"][metric]
+        for metric, line in part["comparison"].items():
             cells = " ".join(
                 f"{_cell(line[name], name == 'difference'):>17}" for name in ("paper", "ours", "difference")
             )
             errors = "" if line["errors"] is None else f"{line['errors']:+.1f}"
-            lines.append(f"{part['set']:{width}} {label:4} {cells}   {errors:>9}".rstrip())
+            lines.append(f"{part['set']:{width}} {labels[metric]:{wide}} {cells}   {errors:>9}".rstrip())
         lines += [f"{'':{width}} {note}" for note in part["notes"]]
-    return "\n".join([*lines, verdict(result)])
+    return "\n".join([*lines, verdict(result), *result["findings"]])
 
 
 def _cell(pair: Any, sign: bool) -> str:
@@ -74,7 +42,7 @@ def _cell(pair: Any, sign: bool) -> str:
 def verdict(result: dict[str, Any]) -> str:
     """Whether all is as published."""
     errors = {
-        f"{part['set']} {LABELS[metric]}": line["errors"]
+        f"{part['set']} {result['labels'][metric]}": line["errors"]
         for part in result["parts"]
         for metric, line in part["comparison"].items()
         if line["errors"] is not None
@@ -86,20 +54,47 @@ def verdict(result: dict[str, Any]) -> str:
 
 
 def picture(result: dict[str, Any], path: Path) -> None:
-    """For each set and metric every split as a point, the published number to the right, ours upwards."""
+    """Split by split where the table has that, else a line for each part: what was published beside ours."""
     import matplotlib
     from matplotlib.figure import Figure
 
-    parts = result["parts"]
+    parts, labels = result["parts"], result["labels"]
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(2.9 * len(parts), 5.4), layout="constrained")
-        for column, axes in zip(parts, figure.subplots(2, len(parts), squeeze=False).T, strict=True):
-            for (metric, label), panel in zip(LABELS.items(), axes, strict=True):
-                _panel(panel, column, metric, f"{column['set']}, {label}")
+        if result["by_split"]:
+            figure = Figure(figsize=(2.9 * len(parts), 2.7 * len(labels)), layout="constrained")
+            panels = figure.subplots(len(labels), len(parts), squeeze=False).T
+            for column, axes in zip(parts, panels, strict=True):
+                for (metric, label), panel in zip(labels.items(), axes, strict=True):
+                    _by_split(panel, column, metric, f"{column['set']}, {label}")
+        else:
+            figure = Figure(figsize=(1.6 + 2.4 * len(labels), 1.2 + 0.3 * len(parts)), layout="constrained")
+            panels = figure.subplots(1, len(labels), squeeze=False, sharey=True)[0]
+            for (metric, label), panel in zip(labels.items(), panels, strict=True):
+                _in_lines(panel, parts, metric, label)
+            panels[-1].legend()
         figure.savefig(path, dpi=150, metadata={"Software": None})
 
 
-def _panel(axes: Any, part: dict[str, Any], metric: str, title: str) -> None:
+def _in_lines(axes: Any, parts: list[dict[str, Any]], metric: str, title: str) -> None:
+    """Ours with three standard errors to either side, and what was published."""
+    axes.set_title(title)
+    lines = [part["comparison"].get(metric) for part in parts]
+    ours = [(y, *line["ours"]) for y, line in enumerate(lines) if line]
+    paper = [(y, line["paper"][0]) for y, line in enumerate(lines) if line and line["paper"]]
+    places, means, errors = (list(values) for values in zip(*ours, strict=True))
+    axes.errorbar(
+        means, places, xerr=[CLOSE * (e or 0.0) for e in errors], fmt="o", color=COLOURS["with"], ms=5, label="ours"
+    )
+    if paper:
+        axes.plot([mean for _, mean in paper], [y for y, _ in paper], "D", color=INK, mfc="none", ms=7, label="paper")
+    axes.set_yticks(range(len(parts)), [part["set"] for part in parts])
+    axes.set_ylim(len(parts) - 0.5, -0.5)
+    axes.locator_params(axis="x", nbins=4)
+    axes.grid(True, axis="x")
+
+
+def _by_split(axes: Any, part: dict[str, Any], metric: str, title: str) -> None:
+    """Every split as a point, the published number to the right, ours upwards."""
     ours, paper = np.array([row[metric] for row in part["rows"]]), part["published"]
     axes.set_title(title)
     axes.set_ylabel("ours")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -23,10 +22,11 @@ from .. import nn, optim
 from ..tensor import no_grad
 from ..uncertainty import predict_samples
 from ..uncertainty.normal import log_mean_exp, normal_log_density
-from .sets import RegressionSet
+from .sets import RegressionSet, load_sets
+from .table import Protocol, Table, column, paired, part
 from .training import Job, Scaling, Workshop, in_equal_stacks, trained
 
-TITLE = "Monte-Carlo dropout (Gal & Ghahramani 2016), one hidden layer"
+LABELS = {"rmse": "RMSE", "ll": "LL"}
 LENGTH_SCALE = 1e-2
 EPOCH_FACTOR = 100
 BATCH = 128
@@ -45,28 +45,30 @@ class Config(NamedTuple):
     test: np.ndarray
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """What may be varied: `epochs` None stands for those that were published."""
-
-    seed: int = 0
-    epochs: int | None = None
-    samples: int = SAMPLES
-    grid: bool = False
-
-    def epochs_of(self, data: RegressionSet) -> int:
-        return self.epochs or EPOCH_FACTOR * data.epochs
+def measured(sets: list[RegressionSet], protocol: Protocol, workshop: Workshop) -> list[dict[str, Any]]:
+    """A part for each set: for every split the rates and what came out, beside what was published of it."""
+    return [_of_one_set(data, protocol, workshop) for data in sets]
 
 
-def measured(data: RegressionSet, protocol: Protocol, workshop: Workshop) -> dict[str, Any]:
-    """The table's part of one set, ready for JSON: for every split the rates and what came out."""
+def _of_one_set(data: RegressionSet, protocol: Protocol, workshop: Workshop) -> dict[str, Any]:
     if data.published is None and not protocol.grid:
         raise ValueError(f"the set {data.name!r} has no published rates and precisions; --grid searches for them")
     chosen, seconds = _searched(data, protocol, workshop) if protocol.grid else (_published_rates(data), 0.0)
     configs = [Config(i, *chosen[i], *split) for i, split in enumerate(data.splits)]
     results, more = _results(data, configs, protocol, workshop, data.name)
     rows = [{"p": c.p, "tau": c.tau, **result} for c, result in zip(configs, results, strict=True)]
-    return {"set": data.name, "epochs": protocol.epochs_of(data), "rows": rows, "cpu_seconds": round(seconds + more, 1)}
+    published = None
+    if data.published is not None:
+        published = {"rmse": data.published.mc_rmse.tolist(), "ll": data.published.ll.tolist()}
+    lines = {m: paired(column(rows, m), None if published is None else np.array(published[m])) for m in LABELS}
+    plain, single = (column(rows, f"{name}_rmse").mean() for name in ("deterministic", "one_pass"))
+    note = f"RMSE in eval mode {plain:.3f}, of one pass {single:.3f}"
+    facts = {"epochs": _epochs(data, protocol), "cpu_seconds": round(seconds + more, 1)}
+    return part(data.name, rows, lines, [note], published, **facts)
+
+
+def _epochs(data: RegressionSet, protocol: Protocol) -> int:
+    return protocol.epochs or EPOCH_FACTOR * data.epochs
 
 
 def _published_rates(data: RegressionSet) -> list[tuple[float, float]]:
@@ -96,7 +98,7 @@ def _results(
     for number, members in enumerate(stacks):
         some = [configs[m] for m in members]
         nets = [(*config[:3], len(config.train)) for config in some]
-        facts = [data.name, data.digest(), vars(protocol), protocol.epochs_of(data), members, nets]
+        facts = [data.name, data.digest(), vars(protocol), _epochs(data, protocol), members, nets]
         note = f"stack {number + 1} of {len(stacks)}" if len(stacks) > 1 else ""
         compute = partial(_trained_and_measured, data, some, members, protocol, workshop, (stage, note))
         kept = workshop.kept("uci", facts, compute)
@@ -128,13 +130,13 @@ def _trained_and_measured(
         each: list[Any] = [decays if p.ndim > 2 else 0.0 for p in stack.parameters()]  # weights, and not biases
         return optim.Adam(stack.parameters(), lr=1e-3, eps=1e-7, weight_decay=each)
 
-    job = Job(models, batches, protocol.epochs_of(data), nn.mse, optimizer)
+    job = Job(models, batches, _epochs(data, protocol), nn.mse, optimizer)
     name, note = stage
     members, seconds = trained(job, checkpoint, lambda done, total: workshop.tell(name, done, total, note))
 
     def result(m: int) -> dict[str, float]:
         workshop.tell(f"{name} test", m + 1, len(configs), note)
-        return scores(members[m], data, configs[m], scalings[m], protocol.samples)
+        return scores(members[m], data, configs[m], scalings[m], protocol.samples or SAMPLES)
 
     return {"results": workshop.one_by_one(checkpoint, len(configs), result), "cpu_seconds": seconds}
 
@@ -182,3 +184,15 @@ def scores(
 
 def rmse(prediction: np.ndarray, y: np.ndarray) -> float:
     return float(np.sqrt(((prediction - y) ** 2).mean()))
+
+
+TABLE = Table(
+    title="Monte-Carlo dropout (Gal & Ghahramani 2016), one hidden layer",
+    labels=LABELS,
+    over="splits",
+    load=lambda folder, names: list(load_sets(folder, names)),
+    measure=measured,
+    has_sets=True,
+    has_grid=True,
+    by_split=True,
+)
