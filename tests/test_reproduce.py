@@ -332,7 +332,7 @@ def test_the_text_says_paper_ours_difference_and_error(folder, tmp_path, capsys)
     assert f"{paired.mean():+.3f} ({error:.3f})" in line
     assert f"{paired.mean() / error:+.1f}" in line
     assert "RMSE in eval mode" in printed
-    assert "beyond 3 standard errors: waves RMSE" in printed
+    assert "beyond 3 standard errors: waves, RMSE" in printed
 
 
 def test_ensembles_are_compared_with_means_and_deviations(folder, tmp_path):

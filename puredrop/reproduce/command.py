@@ -11,12 +11,12 @@ from typing import Any
 from ..demo.command import versions, writable_folder, write_whole
 from ..demo.progress import progress
 from ..nn.datasets import data_folder
-from . import ensembles, uci
+from . import ensembles, mnist, ood, uci
 from .report import as_text, picture
 from .table import Protocol, Table
 from .training import Workshop
 
-TABLES: dict[str, Table] = {"uci": uci.TABLE, "ensembles": ensembles.TABLE}
+TABLES: dict[str, Table] = {"uci": uci.TABLE, "ensembles": ensembles.TABLE, "mnist": mnist.TABLE, "ood": ood.TABLE}
 
 
 def run(
@@ -87,6 +87,12 @@ def computed(name: str, loaded: Any, protocol: Protocol, workshop: Workshop) -> 
     table = TABLES[name]
     with threadpool_limits(1, user_api="blas"):  # the rounding of a matrix product depends on the number of threads
         parts = table.measure(loaded, protocol, workshop)
-    facts = {"table": name, "title": table.title, "labels": dict(table.labels), "over": table.over}
+    facts = {
+        "table": name,
+        "title": table.title,
+        "labels": dict(table.labels),
+        "over": table.over,
+        "beside": table.beside,
+    }
     facts |= {"by_split": table.by_split, **asdict(protocol)}
     return facts | {"parts": parts, "findings": table.findings(parts), "versions": versions()}

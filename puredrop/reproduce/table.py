@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class Table:
     labels: metric -> what it is called. over: what means and standard errors are over, such as "splits".
     load(folder, names): the data, before anything starts; FileNotFoundError says which files are missing.
     measure(data, protocol, workshop): the parts of the table, each made by `part`, in the order they are printed.
-    findings(parts): what follows from the numbers, in sentences.
+    beside: what ours is compared with, in a word. findings(parts): what follows from the numbers, in sentences.
     has_sets, has_grid: whether `--sets` and `--grid` mean anything. by_split: each part has published numbers of the
     same splits, and is drawn as points against these.
     """
@@ -41,6 +42,7 @@ class Table:
     load: Callable[[Path | None, list[str] | None], Any]
     measure: Callable[[Any, Protocol, Workshop], list[dict[str, Any]]]
     findings: Callable[[list[dict[str, Any]]], list[str]] = lambda parts: []
+    beside: str = "paper"
     has_sets: bool = False
     has_grid: bool = False
     by_split: bool = False
@@ -76,9 +78,11 @@ def unpaired(ours: np.ndarray, mean: float, deviation: float) -> Comparison:
     return Comparison((mean, error), own, (own[0] - mean, float(np.hypot(own[1], error))))
 
 
-def with_runs(ours: np.ndarray, mean: float, runs: int) -> Comparison:
+def with_runs(ours: np.ndarray, mean: float | None, runs: int) -> Comparison:
     """Compared with the mean of so many runs whose spread was not published: they are taken to scatter as ours do."""
     own = mean_and_error(ours)
+    if mean is None:
+        return Comparison(None, own, None)
     error = own[1] * (len(ours) / runs) ** 0.5
     return Comparison((mean, math.nan), own, (own[0] - mean, float(np.hypot(own[1], error))))
 
@@ -87,6 +91,14 @@ def with_formula(ours: np.ndarray, exact: float) -> Comparison:
     """Compared with a number that has no error."""
     own = mean_and_error(ours)
     return Comparison((exact, 0.0), own, (own[0] - exact, own[1]))
+
+
+def digest(*arrays: np.ndarray) -> str:
+    """Of data: a result belongs to these."""
+    content = hashlib.sha256()
+    for array in arrays:
+        content.update(np.ascontiguousarray(array).tobytes())
+    return content.hexdigest()[:16]
 
 
 def mean_and_error(a: np.ndarray) -> tuple[float, float]:

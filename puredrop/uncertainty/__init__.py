@@ -1,6 +1,7 @@
 """What a model with dropout knows, and what it does not."""
 
 from . import metrics
+from .active import ActiveLoop, Round
 from .categorical import CategoricalPrediction
 from .ensembles import DeepEnsemble, heads_nll, mean_and_variance, mixture, predict_mixture
 from .exact import exact_predict, expected_plug_in
@@ -25,5 +26,7 @@ __all__ = [
     "mean_and_variance",
     "mixture",
     "predict_mixture",
+    "ActiveLoop",
+    "Round",
 ]
 __all__ += metrics.__all__
