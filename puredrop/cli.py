@@ -16,7 +16,14 @@ import numpy as np
 from . import __version__, backends, streams
 from .variants.door import whole_number
 
-REPRODUCIBLE = ("uci", "ensembles", "mnist", "ood")  # the tables of `reproduce`, which is imported when it is run
+REPRODUCIBLE = (
+    "uci",
+    "ensembles",
+    "mnist",
+    "ood",
+    "variance-shift",
+    "early-dropout",
+)  # the tables of `reproduce`, which is imported when it is run
 
 
 def main(argv: Sequence[str] | None = None) -> int:

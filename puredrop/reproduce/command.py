@@ -11,12 +11,19 @@ from typing import Any
 from ..demo.command import versions, writable_folder, write_whole
 from ..demo.progress import progress
 from ..nn.datasets import data_folder
-from . import ensembles, mnist, ood, uci
+from . import early_dropout, ensembles, mnist, ood, uci, variance_shift
 from .report import as_text, picture
 from .table import Protocol, Table
 from .training import Workshop
 
-TABLES: dict[str, Table] = {"uci": uci.TABLE, "ensembles": ensembles.TABLE, "mnist": mnist.TABLE, "ood": ood.TABLE}
+TABLES: dict[str, Table] = {
+    "uci": uci.TABLE,
+    "ensembles": ensembles.TABLE,
+    "mnist": mnist.TABLE,
+    "ood": ood.TABLE,
+    "variance-shift": variance_shift.TABLE,
+    "early-dropout": early_dropout.TABLE,
+}
 
 
 def run(
@@ -94,5 +101,6 @@ def computed(name: str, loaded: Any, protocol: Protocol, workshop: Workshop) -> 
         "over": table.over,
         "beside": table.beside,
     }
-    facts |= {"by_split": table.by_split, **asdict(protocol)}
-    return facts | {"parts": parts, "findings": table.findings(parts), "versions": versions()}
+    kinds = {"is_same": table.is_same, "by_split": table.by_split}
+    found = {"parts": parts, "findings": table.findings(parts), "versions": versions()}
+    return facts | kinds | asdict(protocol) | found

@@ -2,7 +2,7 @@
 
 784-256-256-10, dropout 0.5 of the hidden units, 30 epochs of Adam in batches of 128. Of the 10,000 test digits the
 first 2,000 fit the temperature, the other 8,000 are measured. No paper has this size, which trains in a minute: the
-numbers beside ours are those of one PyTorch run of each kind.
+numbers beside ours are those of one PyTorch run of each kind, whose batch size is not known.
 """
 
 from __future__ import annotations

@@ -50,6 +50,8 @@ def verdict(result: dict[str, Any]) -> str:
     far = [name for name, value in errors.items() if not abs(value) <= CLOSE]
     if not errors:
         return "nothing was published to compare with"
+    if not result["is_same"]:
+        return f"{result['beside']}: another experiment, of which the signs at most can be compared"
     return f"beyond {CLOSE:g} standard errors: {'; '.join(far)}" if far else f"all within {CLOSE:g} standard errors"
 
 

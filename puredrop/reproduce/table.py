@@ -31,7 +31,8 @@ class Table:
     labels: metric -> what it is called. over: what means and standard errors are over, such as "splits".
     load(folder, names): the data, before anything starts; FileNotFoundError says which files are missing.
     measure(data, protocol, workshop): the parts of the table, each made by `part`, in the order they are printed.
-    beside: what ours is compared with, in a word. findings(parts): what follows from the numbers, in sentences.
+    beside: what ours is compared with, in a word. is_same: whether that is the same experiment, so that the numbers
+    should agree. findings(parts): what follows from the numbers, in sentences.
     has_sets, has_grid: whether `--sets` and `--grid` mean anything. by_split: each part has published numbers of the
     same splits, and is drawn as points against these.
     """
@@ -43,6 +44,7 @@ class Table:
     measure: Callable[[Any, Protocol, Workshop], list[dict[str, Any]]]
     findings: Callable[[list[dict[str, Any]]], list[str]] = lambda parts: []
     beside: str = "paper"
+    is_same: bool = True
     has_sets: bool = False
     has_grid: bool = False
     by_split: bool = False
