@@ -11,7 +11,7 @@ from typing import Any
 from ..demo.command import versions, writable_folder, write_whole
 from ..demo.progress import progress
 from ..nn.datasets import data_folder
-from . import early_dropout, ensembles, mnist, ood, uci, variance_shift
+from . import concrete, early_dropout, ensembles, mnist, ood, uci, variance_shift
 from .report import as_text, picture
 from .table import Protocol, Table
 from .training import Workshop
@@ -19,6 +19,7 @@ from .training import Workshop
 TABLES: dict[str, Table] = {
     "uci": uci.TABLE,
     "ensembles": ensembles.TABLE,
+    "concrete": concrete.TABLE,
     "mnist": mnist.TABLE,
     "ood": ood.TABLE,
     "variance-shift": variance_shift.TABLE,

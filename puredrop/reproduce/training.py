@@ -98,6 +98,31 @@ def trained(job: Job, checkpoint: Path, told: Callable[[int, int], None]) -> tup
     return models, notes["cpu_seconds"] + time.process_time() - start
 
 
+def trained_alone(
+    model: nn.Module,
+    optimizer: Any,
+    batches: nn.Batches,
+    epochs: int,
+    loss: Callable[..., Any],
+    checkpoint: Path,
+    told: Callable[[int, int], None],
+) -> nn.Module:
+    """One model, trained to descend loss(model, *batch). Goes on from `checkpoint`, which it writes now and then."""
+    resumed(checkpoint, {}, model, optimizer, batches)
+    saved = time.perf_counter()
+    while batches.epoch < epochs:
+        for batch in batches:
+            optimizer.zero_grad()
+            loss(model, *batch).backward()
+            optimizer.step()
+            if time.perf_counter() - saved > SECONDS_BETWEEN_SAVES:
+                nn.save(checkpoint, model, optimizer, batches)
+                saved = time.perf_counter()
+                told(batches.epoch, epochs)
+    told(epochs, epochs)
+    return model
+
+
 def in_equal_stacks(steps: Sequence[int], most: int) -> list[list[int]]:
     """The numbers 0, 1, ... in groups of at most `most` that need equally many steps: each can be trained as one."""
     order = np.argsort(steps, kind="stable")
