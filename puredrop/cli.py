@@ -16,14 +16,8 @@ import numpy as np
 from . import __version__, backends, streams
 from .variants.door import whole_number
 
-REPRODUCIBLE = (
-    "uci",
-    "ensembles",
-    "mnist",
-    "ood",
-    "variance-shift",
-    "early-dropout",
-)  # the tables of `reproduce`, which is imported when it is run
+# The tables of `reproduce`, which is imported when it is run.
+REPRODUCIBLE = ("uci", "ensembles", "concrete", "mnist", "ood", "active", "variance-shift", "early-dropout")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -26,6 +26,10 @@ EPOCHS = 30
 BATCH = 128
 SAMPLES = 100
 VALIDATION = 2_000
+LOOKED_FOR = (
+    "no data folder named; write --data FOLDER or set PUREDROP_DATA. It holds MNIST, as mnist_train*.npz and "
+    "mnist_test*.npz with arrays x (N, 28, 28) and y, or as the IDX files of http://yann.lecun.com/exdb/mnist"
+)
 REFERENCE = {
     "dropout, one pass": (0.9514, 0.2044, 0.0779, 0.0240),
     "and temperature": (0.9514, 0.1678, 0.0753, 0.0070),
@@ -51,10 +55,7 @@ class Digits(NamedTuple):
 def load_digits(folder: Path | None) -> Digits:
     """Raises FileNotFoundError saying which files are looked for."""
     if folder is None:
-        raise FileNotFoundError(
-            "no data folder named; write --data FOLDER or set PUREDROP_DATA. It holds MNIST, as mnist_train*.npz and "
-            "mnist_test*.npz with arrays x (N, 28, 28) and y, or as the IDX files of http://yann.lecun.com/exdb/mnist"
-        )
+        raise FileNotFoundError(LOOKED_FOR)
     images = mnist(folder)
     rows = np.sort(np.concatenate([np.flatnonzero(images.y_train == digit)[:500] for digit in range(10)]))
     x, test = images.x_train[rows].reshape(len(rows), -1), images.x_test.reshape(len(images.x_test), -1)
