@@ -40,8 +40,9 @@ clean:
 	$(PIP) install -e ".[demo]"
 	touch $@
 
-# Without a PyTorch wheel for this machine the comparisons with PyTorch are skipped, each by name.
+# Without a wheel of PyTorch, JAX or Keras for this machine the comparisons with it are skipped, each by name.
 .venv/.test: pyproject.toml | .venv/bin/python
 	$(PIP) install -e ".[test]"
 	$(PIP) install -e ".[torch]" || echo "no wheel of PyTorch 2.13.0 here: its rows will be skipped by name"
+	$(PIP) install -e ".[libraries]" || echo "no wheels of JAX, Flax, Equinox or Keras here: their rows will be skipped by name"
 	touch $@

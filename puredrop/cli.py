@@ -179,7 +179,10 @@ def _masks(args: argparse.Namespace) -> int:
         _require_folder(Path(args.save).parent)
     stream = streams.named(args.like, args.seed, **dict(map(_option, args.set)))
     count = 1 if args.count is None else whole_number("masks", "count", args.count, 1)
-    drawn = [stream.mask(args.shape, args.p, operation=args.operation, dtype=args.dtype) for _ in range(count)]
+    try:
+        drawn = [stream.mask(args.shape, args.p, operation=args.operation, dtype=args.dtype) for _ in range(count)]
+    except LookupError as error:  # a stream that was given keys or layers for fewer masks
+        raise ValueError(str(error)) from error
     keep = drawn[0] if args.count is None else np.stack(drawn)
     if args.save:
         with open(args.save, "wb") as file:  # np.save would add an ending

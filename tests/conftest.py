@@ -8,8 +8,11 @@ import pytest
 
 from puredrop import backends
 
-if os.environ.get("PUREDROP_REQUIRE_TORCH") and find_spec("torch") is None:
-    raise RuntimeError("PUREDROP_REQUIRE_TORCH is set and PyTorch is not installed: its comparisons would be skipped")
+REQUIRED = {"PUREDROP_REQUIRE_TORCH": ("torch",), "PUREDROP_REQUIRE_JAX": ("jax", "flax", "equinox")}
+for variable, packages in REQUIRED.items():
+    missing = [package for package in packages if os.environ.get(variable) and find_spec(package) is None]
+    if missing:
+        raise RuntimeError(f"{variable} is set and {missing[0]} is not installed: its comparisons would be skipped")
 
 
 @pytest.fixture(params=backends.available())

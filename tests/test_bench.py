@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from puredrop import backends, bench
-from puredrop.bench import kernels, measure, timing
+from puredrop.bench import kernels, measure, streams, timing
 from puredrop.bench.plot import apart
 from puredrop.bench.suite import Contender, Suite, UnavailableError
 
@@ -311,3 +311,17 @@ def test_a_picture_that_cannot_be_is_refused_before_the_run(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without_matplotlib)
     with pytest.raises(ImportError, match=r"pip install puredrop\[demo\]"):
         bench.figure({"rows": []})
+
+
+@pytest.mark.parametrize("contender", streams.suite().contenders, ids=lambda one: one.name.replace(" ", "-"))
+def test_contenders_of_the_suite_of_streams_draw_masks(contender):
+    try:
+        draw = contender.prepare(10_000)["mask"]
+    except UnavailableError as reason:
+        pytest.skip(str(reason))
+    once, again = (np.asarray(draw()).copy() != 0 for _ in range(2))
+    if contender.name == "zeros":
+        assert not once.any()
+    else:
+        assert abs(once.mean() - (1 - streams.P)) < 0.02
+        assert not np.array_equal(once, again)

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import puredrop
+
 DOCS = Path(__file__).parent.parent / "docs"
 TEXT = (DOCS / "recipes.md").read_text()
 TITLES = re.findall(r"^## (.+)$", TEXT, flags=re.MULTILINE)
@@ -28,26 +30,41 @@ def test_recipes_run_as_written(title):
     run(title)
 
 
-def test_the_example_of_the_streams_gives_what_pytorch_draws(torch):
-    (block,) = re.findall(r"```python\n(.*?)```", (DOCS / "streams.md").read_text(), flags=re.DOTALL)
+STREAMS = re.findall(r"```python\n(.*?)```", (DOCS / "streams.md").read_text(), flags=re.DOTALL)
+
+
+def test_the_first_example_of_the_streams_gives_what_pytorch_draws(torch):
     names = {}
-    exec(block, names)
+    exec(STREAMS[0], names)
     torch.manual_seed(0)
     expected = torch.nn.functional.dropout(torch.ones(4, 8), 0.1)
     assert np.array_equal(names["y"], expected.numpy())
     assert np.array_equal(names["state"], torch.get_rng_state().numpy())
 
 
-PREDICTION = re.findall(r"```python\n(.*?)```", (DOCS / "prediction.md").read_text(), flags=re.DOTALL)
+def test_the_second_example_of_the_streams_gives_what_jax_draws():
+    jax = pytest.importorskip("jax")
+    assert len(STREAMS) == 2
+    names = {"puredrop": puredrop, "np": np}
+    exec(STREAMS[1], names)
+    for key, y in zip(jax.random.split(jax.random.key(0)), (names["y"], names["z"]), strict=True):
+        assert np.array_equal(y != 0, jax.random.bernoulli(key, 0.9, (4, 8)))
 
 
-@pytest.mark.parametrize("number", range(len(PREDICTION)))
-def test_the_page_on_prediction_runs_as_written(number):
-    assert "assert " in PREDICTION[number]
-    exec(PREDICTION[number], {"__name__": "page"})
+UNCERTAINTY = {
+    f"{page} {number}": block
+    for page in ("prediction.md", "posteriors.md")
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), flags=re.DOTALL), 1)
+}
 
 
-@pytest.mark.parametrize("page", ["recipes.md", "variants.md"])
+@pytest.mark.parametrize("block", UNCERTAINTY)
+def test_the_pages_on_uncertainty_run_as_written(block):
+    assert "assert " in UNCERTAINTY[block]
+    exec(UNCERTAINTY[block], {"__name__": "page"})
+
+
+@pytest.mark.parametrize("page", ["recipes.md", "variants.md", "posteriors.md"])
 def test_links_lead_somewhere(page):
     text = (DOCS / page).read_text()
     headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)

@@ -20,6 +20,8 @@ numbers: puredrop.uncertainty.NormalPrediction = puredrop.uncertainty.predict(
     net, x, likelihood="gaussian", noise_variance=1.0, masks="pass"
 )
 exact: puredrop.uncertainty.CategoricalPrediction = puredrop.uncertainty.exact_predict(net, x, limit=1 << 10)
+laplace: puredrop.uncertainty.Laplace = puredrop.uncertainty.fit_laplace(net, x, np.zeros(len(x), int))
+told: puredrop.uncertainty.Prediction = laplace.predict(x)
 names: tuple[str, ...] = puredrop.backends.available()
 nn.save("model.safetensors", net, opt, epoch=1)
 notes: dict[str, object] = nn.load("model.safetensors", net, opt)

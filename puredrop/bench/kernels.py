@@ -90,7 +90,7 @@ def numpy_generator(x: np.ndarray, g: np.ndarray) -> dict[str, Call]:
 
 def torch_dropout(x: np.ndarray, g: np.ndarray) -> dict[str, Call]:
     """PyTorch's function and PyTorch's tape."""
-    torch = _torch()
+    torch = pytorch()
     plain, leaf, incoming = torch.from_numpy(x), torch.from_numpy(x).requires_grad_(), torch.from_numpy(g)
 
     def forward() -> Any:
@@ -105,7 +105,7 @@ def torch_dropout(x: np.ndarray, g: np.ndarray) -> dict[str, Call]:
     return {FORWARD: forward, BOTH: both}
 
 
-def _torch() -> ModuleType:
+def pytorch() -> ModuleType:
     try:
         import torch
     except (ImportError, OSError) as error:  # OSError: installed, but a library that it needs is not

@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from . import kernels
+from . import kernels, streams
 from .environment import environment
 from .suite import Suite
 from .timing import Call, Clock, interleaved, one_thread, spread
 
 Progress = Callable[[int, int, str], object]  # (done, total, what is under way)
 
-SUITES: dict[str, Callable[[Sequence[str] | None], Suite]] = {"kernels": kernels.suite}
+SUITES: dict[str, Callable[[Sequence[str] | None], Suite]] = {
+    "kernels": kernels.suite,
+    "streams": streams.suite,
+}
 
 
 @dataclass(frozen=True)

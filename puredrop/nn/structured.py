@@ -45,7 +45,7 @@ class SpatialDropout(Rated):
     [[0.0, 2.0, 2.0], [2.0, 2.0, 0.0]]
     """
 
-    function = staticmethod(variants.spatial_dropout)
+    function: ClassVar[Any] = staticmethod(variants.spatial_dropout)
 
     def __init__(self, p: float | Schedule = 0.5, *, spatial_dims: int, channel_axis: int) -> None:
         name = type(self).__name__
@@ -64,22 +64,32 @@ class _ChannelsFirst(SpatialDropout):
     def __init__(self, p: float | Schedule = 0.5) -> None:
         super().__init__(p, spatial_dims=self.dims, channel_axis=1)
 
+    @property
+    def options(self) -> dict[str, Any]:
+        return {}  # the function of that name has none of them
+
+    def noise(self, shape: Shape) -> tuple[Shape, Shape]:
+        return shape, spatial_axes(type(self).__name__, len(shape), self.dims, channel_axis=1, batch_axis=0)
+
 
 class Dropout1d(_ChannelsFirst):
     """`puredrop.dropout1d` as a layer, for (N, C, L). For x without a batch call the function."""
 
+    function = staticmethod(variants.dropout1d)
     dims = 1
 
 
 class Dropout2d(_ChannelsFirst):
     """`puredrop.dropout2d` as a layer, for (N, C, H, W)."""
 
+    function = staticmethod(variants.dropout2d)
     dims = 2
 
 
 class Dropout3d(_ChannelsFirst):
     """`puredrop.dropout3d` as a layer, for (N, C, D, H, W). For x without a batch call the function."""
 
+    function = staticmethod(variants.dropout3d)
     dims = 3
 
 

@@ -74,7 +74,8 @@ class _Layer(Module):
         with lying_as(order):
             y = drop(y)
         y = x + (y if path is None else path(y))
-        return y if self.norm_first else norm(y)
+        # The norm gives C order, which while PyTorch is replayed must be that of its layout.
+        return y if self.norm_first else self._turned(norm(self._turned(y)))
 
     def _attention(self, number: int, x: Any, branch: Callable[[Any], Any]) -> Any:
         return self._residual(number, x, branch, TOKENS_FIRST)

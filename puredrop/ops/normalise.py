@@ -7,6 +7,7 @@ from typing import Any
 
 from ..tensor import Tensor, fused, primitive, raw
 from .elementwise import sqrt
+from .memory import lying_in_order
 from .reduce import mean, var
 from .shape import reshape
 
@@ -16,7 +17,7 @@ def _standardise(backend: Any, x: Any, *, average: Any, deviation: Any, axes: An
     """(x - average) / deviation, which are those of x itself over `axes`."""
     y = x - average
     y /= deviation
-    return y
+    return lying_in_order(y)
 
 
 def _gradient(g: Any, x: Any, y: Any, deviation: Any, axes: tuple[int, ...], eps: float) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..tensor import primitive, raw
 from .arithmetic import matmul
+from .memory import in_order
 from .reduce import mean
 from .shape import reshape, swapaxes, take
 from .windows import Sizes, Window, batch_first, batch_last, cropped, fitting_places, padded, per_axis, window_of
@@ -151,7 +152,7 @@ def adaptive_avg_pool(x: Any, size: Any, *, name: str = "adaptive_avg_pool") -> 
     >>> adaptive_avg_pool(np.arange(5.0).reshape(1, 1, 5), 2).tolist()
     [[[1.0, 3.0]]]
     """
-    sizes = _adaptive_sizes(name, x, size)
+    x, sizes = in_order(x), _adaptive_sizes(name, x, size)
     if all(n % parts == 0 for n, parts in zip(x.shape[2:], sizes, strict=True)):
         split = [m for n, parts in zip(x.shape[2:], sizes, strict=True) for m in (parts, n // parts)]
         return mean(reshape(x, shape=(*x.shape[:2], *split)), axis=tuple(range(3, 2 + len(split), 2)))

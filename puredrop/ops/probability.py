@@ -6,6 +6,7 @@ from typing import Any
 
 from ..tensor import primitive
 from .elementwise import exp
+from .memory import lying_in_order
 from .reduce import sum
 
 
@@ -14,7 +15,7 @@ def softmax(backend: Any, x: Any, *, axis: int = -1) -> Any:
     """exp(x) / sum exp(x) over `axis`."""
     e = backend.xp.exp(x - x.max(axis=axis, keepdims=True))
     e /= e.sum(axis=axis, keepdims=True)
-    return e
+    return lying_in_order(e)
 
 
 @primitive(x=lambda g, y, axis: g - exp(y) * sum(g, axis=axis, keepdims=True))
@@ -22,7 +23,7 @@ def log_softmax(backend: Any, x: Any, *, axis: int = -1) -> Any:
     """x - log sum exp(x) over `axis`."""
     z = x - x.max(axis=axis, keepdims=True)
     z -= backend.xp.log(backend.xp.exp(z).sum(axis=axis, keepdims=True))
-    return z
+    return lying_in_order(z)
 
 
 @primitive(

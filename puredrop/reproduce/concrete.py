@@ -59,8 +59,8 @@ class Net(nn.Module):
 
     def __init__(self, rows: int, units: int = UNITS) -> None:
         sizes = ((1, units), (units, units), (units, units), (units, 1), (units, 1))
-        scales = {"weight_scale": LENGTH_SCALE**2 / rows, "dropout_scale": 2 / rows}
-        self.drops = [nn.ConcreteDropout(0.1, **scales) for _ in sizes]
+        weight_scale, dropout_scale = LENGTH_SCALE**2 / rows, 2 / rows
+        self.drops = [nn.ConcreteDropout(0.1, 0.1, weight_scale, dropout_scale) for _ in sizes]
         self.layers = [nn.Linear(a, b, init=nn.init.glorot_uniform(a, b)) for a, b in sizes]
         for layer in self.layers:
             assert layer.bias is not None

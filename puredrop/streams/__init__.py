@@ -15,11 +15,17 @@ from .source import Request, Rule, Source, answered, current, draw_from, lying_a
 from .stream import Stream, Wanted, contiguous
 
 if TYPE_CHECKING:
+    from .flax import Flax
+    from .jax import JAX, Equinox
+    from .jax_key import JAXKey
+    from .jax_layers import Broadcast
     from .keras import Keras
     from .mlx import MLX
     from .native import Native
+    from .nnx import NNX
     from .onnx import ONNX
     from .tensorflow import TensorFlow
+    from .tinygrad import Tinygrad
     from .torch_compile import TorchCompile
     from .torch_cpu import TorchCPU
     from .torch_cuda import TorchCUDA
@@ -28,9 +34,15 @@ __all__ = [
     "NAMES",
     "as_text",
     "named",
+    "Broadcast",
+    "Equinox",
+    "Flax",
     "Given",
+    "JAX",
+    "JAXKey",
     "Keras",
     "MLX",
+    "NNX",
     "Native",
     "ONNX",
     "Request",
@@ -38,6 +50,7 @@ __all__ = [
     "Source",
     "Stream",
     "TensorFlow",
+    "Tinygrad",
     "TorchCompile",
     "TorchCPU",
     "TorchCUDA",
@@ -53,11 +66,18 @@ __all__ = [
 
 _MODULES = MappingProxyType(
     {
+        "Broadcast": "jax_layers",
+        "Equinox": "jax",
+        "Flax": "flax",
+        "JAX": "jax",
+        "JAXKey": "jax_key",
         "Keras": "keras",
         "MLX": "mlx",
+        "NNX": "nnx",
         "Native": "native",
         "ONNX": "onnx",
         "TensorFlow": "tensorflow",
+        "Tinygrad": "tinygrad",
         "TorchCPU": "torch_cpu",
         "TorchCUDA": "torch_cuda",
         "TorchCompile": "torch_compile",

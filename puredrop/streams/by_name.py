@@ -18,10 +18,15 @@ BY_NAME: MappingProxyType[str, tuple[str, dict[str, Any]]] = MappingProxyType(  
         "torch-cpu": ("TorchCPU", {}),
         "torch-compile": ("TorchCompile", {}),
         "torch-cuda": ("TorchCUDA", {}),
+        "jax": ("JAX", {}),
+        "flax": ("Flax", {}),
+        "nnx": ("NNX", {}),
+        "equinox": ("Equinox", {}),
         "tensorflow": ("TensorFlow", {}),
         **{f"keras-{name}": ("Keras", {"backend": name}) for name in ("numpy", "jax", "torch", "tensorflow")},
         "onnx": ("ONNX", {}),
         "mlx": ("MLX", {}),
+        "tinygrad": ("Tinygrad", {}),
     }
 )
 NAMES = tuple(BY_NAME)

@@ -37,8 +37,8 @@ class Keras(Stream):
     - torch: where the low 24 bits of word i of MT19937, seeded with seed + counter, are below float32(1 - rate) 2^24
     - tensorflow: as TensorFlow's stateless dropout has it with the pair (seed, counter) modulo 2^31 - 2
 
-    Values are select(keep, x / (1 - rate), 0); jax multiplies by 1 / float32(1 - rate) instead, tensorflow as
-    `TensorFlow` does. Not covered: AlphaDropout, GaussianDropout; layers without a seed on torch, which draw from
+    Values are select(keep, x / (1 - rate), 0); jax multiplies by 1 / (1 - rate) instead, tensorflow as `TensorFlow`
+    does. Not covered: AlphaDropout, GaussianDropout; layers without a seed on torch, which draw from
     PyTorch's own generator (`TorchCPU` has those, where noise_shape is not given); 64-bit mode of JAX; models compiled
     with XLA on TensorFlow; a dropout within attention or a recurrent layer.
     Sources: keras/src/random/seed_generator.py, keras/src/backend/*/random.py.
@@ -86,7 +86,7 @@ class Keras(Stream):
         return _DRAW[self.backend](seed, counter, wanted)
 
     def arithmetic(self, operation: str, p: float) -> Rule:
-        return {"tensorflow": rounded_scale, "jax": _reciprocal}.get(self.backend, _quotient)(p)
+        return _RULES[self.backend](p)
 
 
 def _numpy(seed: int, counter: int, wanted: Wanted) -> np.ndarray:
@@ -120,18 +120,42 @@ _DRAW: dict[str, Callable[[int, int, Wanted], np.ndarray]] = {
 }
 
 
-def _quotient(p: float) -> Rule:
+def _by_rounded(p: float) -> Rule:
+    """NumPy: divided by 1 - p as the dtype holds it."""
+
     def rule(xp: Any, x: Any, keep: Any, scale: Any, shift: Any, fill: Any) -> Any:
-        return xp.where(keep, quotient(x, 1.0 - p), x.dtype.type(0)) if p < 1 else xp.zeros_like(x)
+        return _quotient(float(x.dtype.type(1.0 - p)), xp, x, keep)
 
     return rule
+
+
+def _by_unrounded(p: float) -> Rule:
+    """PyTorch: divided by 1 - p in float32, and rounded."""
+
+    def rule(xp: Any, x: Any, keep: Any, scale: Any, shift: Any, fill: Any) -> Any:
+        return _quotient(1.0 - p, xp, x, keep)
+
+    return rule
+
+
+def _quotient(q: float, xp: Any, x: Any, keep: Any) -> Any:
+    return xp.where(keep, quotient(x, q), x.dtype.type(0)) if q else xp.zeros_like(x)
 
 
 def _reciprocal(p: float) -> Rule:
     """The scale is the reciprocal of 1 - p as the dtype holds it."""
 
     def rule(xp: Any, x: Any, keep: Any, scale: Any, shift: Any, fill: Any) -> Any:
-        factor = 0.0 if p == 1 else x.dtype.type(1) / x.dtype.type(1.0 - p)
+        with np.errstate(over="ignore"):
+            factor = 0.0 if p == 1 else x.dtype.type(1) / x.dtype.type(1.0 - p)
         return select(xp, x, keep, factor, shift, fill)
 
     return rule
+
+
+_RULES: dict[str, Callable[[float], Rule]] = {
+    "numpy": _by_rounded,
+    "jax": _reciprocal,
+    "torch": _by_unrounded,
+    "tensorflow": rounded_scale,
+}

@@ -51,6 +51,8 @@ def in_memory_order(values: np.ndarray, shape: Sequence[int], strides: Sequence[
     [[0, 2, 4], [1, 3, 5]]
     """
     order = memory_order(shape, strides)
+    if order == tuple(range(len(shape))):
+        return values.reshape(shape)
     return values.reshape([shape[axis] for axis in order]).transpose(np.argsort(order))
 
 

@@ -25,6 +25,7 @@ class Mersenne:
 
     def __init__(self, words: np.ndarray, position: int) -> None:
         self.words, self.position = words, position
+        self._source: Any = None  # a generator of NumPy, made when it is needed
 
     @classmethod
     def seeded(cls, seed: int) -> Mersenne:
@@ -49,8 +50,8 @@ class Mersenne:
         return below
 
     def _whole(self, stop: int, count: int, dtype: Any) -> np.ndarray:
-        source: Any = np.random.RandomState(0)
-        source.set_state(("MT19937", self.words, self.position))
-        drawn = source.randint(0, stop, count, dtype)
-        _, self.words, self.position = source.get_state()[:3]
+        self._source = self._source or np.random.RandomState(0)
+        self._source.set_state(("MT19937", self.words, self.position))
+        drawn = self._source.randint(0, stop, count, dtype)
+        _, self.words, self.position = self._source.get_state()[:3]
         return drawn

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .numbers import MANTISSA, whole_number
+from .numbers import MANTISSA, scale_in, whole_number
 from .source import Rule
 from .stream import Stream, Wanted
 from .threefry import threefry2x32
@@ -58,7 +58,7 @@ class MLX(Stream):
 
     def arithmetic(self, operation: str, p: float) -> Rule:
         def rule(xp: Any, x: Any, keep: Any, scale: Any, shift: Any, fill: Any) -> Any:
-            return product(product(x, keep.astype(x.dtype)), x.dtype.type(1 / (1 - p)))
+            return product(product(x, keep.astype(x.dtype)), scale_in(x.dtype, p))
 
         return rule
 

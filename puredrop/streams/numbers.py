@@ -24,6 +24,12 @@ def rounded(value: float, dtype: str) -> float:
     return float(np.uint32(bits >> 16 << 16).view(np.float32))
 
 
+def scale_in(dtype: Any, p: float) -> Any:
+    """1 / (1 - p), rounded to the dtype: infinite where it overflows, 0 at p = 1."""
+    with np.errstate(over="ignore"):
+        return np.dtype(dtype).type(1 / (1 - p) if p < 1 else 0.0)
+
+
 def whole_number(where: str, name: str, value: Any, low: int, high: int) -> int:
     """The whole number, which must lie in [low, high). Raises TypeError or ValueError."""
     if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):

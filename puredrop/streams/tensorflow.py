@@ -10,7 +10,7 @@ import numpy as np
 
 from ..backends.select import select
 from ..random.philox import philox4x32
-from .numbers import MANTISSA, rounded, whole_number
+from .numbers import MANTISSA, rounded, scale_in, whole_number
 from .philox import blocks_from
 from .site import by_site
 from .source import Rule
@@ -92,7 +92,7 @@ def rounded_scale(p: float) -> Rule:
     """where(keep, x * scale, 0), with the scale 1 / (1 - p) rounded to the dtype of x."""
 
     def rule(xp: Any, x: Any, keep: Any, scale: Any, shift: Any, fill: Any) -> Any:
-        return select(xp, x, keep, x.dtype.type(1 / (1 - p) if p < 1 else 0.0), shift, fill)
+        return select(xp, x, keep, scale_in(x.dtype, p), shift, fill)
 
     return rule
 

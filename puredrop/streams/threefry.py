@@ -58,7 +58,8 @@ def threefry4x32(key: tuple[int, ...], counter: tuple[Any, ...]) -> tuple[np.nda
     ['0x9c6ca96a', '0xe17eae66', '0xfc10ecd4', '0x5256a7d8']
     """
     keys = *key, key[0] ^ key[1] ^ key[2] ^ key[3] ^ PARITY
-    a, b, c, d = (np.asarray(word, np.uint32) + np.uint32(one) for word, one in zip(counter, keys, strict=False))
+    words = np.broadcast_arrays(*(np.asarray(word, np.uint32) for word in counter))
+    a, b, c, d = (word + np.uint32(one) for word, one in zip(words, keys, strict=False))
     for i in range(ROUNDS):
         left, right = ROTATIONS_4[i % 8]
         a, b = _mixed(a, b, left)

@@ -19,12 +19,6 @@ from .torch_generator import TorchGenerator
 Path = Literal["mt19937", "mkl"]
 FLOAT_BITS = 24  # of a number in single precision
 
-_RULES = {
-    "native_dropout": torch_values.after_the_product,
-    "alpha_dropout": torch_values.saturating,
-    "feature_alpha_dropout": torch_values.saturating,
-}
-
 
 class TorchCPU(TorchGenerator):
     """The masks that PyTorch draws on a CPU after `torch.manual_seed(seed)`, one after the other.
@@ -63,14 +57,14 @@ class TorchCPU(TorchGenerator):
                 f"{wanted.operation} of {wanted.data} with noise of shape {wanted.shape}",
                 f"noise of shape {noise_shape(wanted.operation, wanted.data)}",
             )
-        as_the_data = wanted.shape == wanted.data and wanted.operation != "native_dropout"
-        return self.bernoulli_(wanted.shape, 1.0 - wanted.p, strides=wanted.strides if as_the_data else None)
+        strides = wanted.strides if wanted.shape == wanted.data else None
+        return self.bernoulli_(wanted.shape, 1.0 - wanted.p, strides=strides)
 
     def draws_at(self, wanted: Wanted) -> bool:
         return wanted.operation == "native_dropout" or super().draws_at(wanted)
 
     def arithmetic(self, operation: str, p: float) -> Rule:
-        return _RULES.get(operation, torch_values.inverted)(p)
+        return torch_values.rule_of(operation, p)
 
     def bernoulli_(self, shape: Sequence[int], q: float, *, strides: Sequence[int] | None = None) -> np.ndarray:
         """Where `torch.empty(shape).bernoulli_(q)`, of these strides, becomes 1: bool, True with probability q.

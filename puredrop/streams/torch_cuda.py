@@ -69,7 +69,9 @@ class TorchCUDA(Stream):
             known = ", ".join(map(str, THREADS_PER_SM))
             raise ValueError(f"TorchCUDA: threads_per_sm of a device is one of {known}, got {threads_per_sm!r}")
         self._blocks = sm_count * (threads_per_sm // BLOCK)
-        self.wide_vectors, self.grid_by_unroll, self.alignment = bool(wide_vectors), bool(grid_by_unroll), alignment
+        self.wide_vectors, self.grid_by_unroll = bool(wide_vectors), bool(grid_by_unroll)
+        self.alignment = alignment
+        self.width(1, "float32")  # checks it
 
     def width(self, n: int, dtype: str, dense: bool = True) -> int:
         """How many elements a thread of the fused kernel takes at once: 8, 4, 2 or 1.
@@ -79,6 +81,8 @@ class TorchCUDA(Stream):
         ([4, 1, 2], 8)
         """
         alignment = whole_number("TorchCUDA", "alignment", self.alignment, 1, 2**63)
+        if alignment & (alignment - 1):
+            raise ValueError(f"TorchCUDA: alignment must be a power of two, got {alignment}")
         width = 16 // BYTES[dtype] if self.wide_vectors else 4
         while width > 1 and (alignment % (width * BYTES[dtype]) or n % width):
             width //= 2

@@ -17,8 +17,9 @@ from .source import Rule
 ALPHA = 1.7580993408473766  # where SELU saturates, as PyTorch writes it
 
 
-class ForeignAffineError(NotImplementedError):
-    """An alpha dropout with a mean, variance or saturation that the library does not know."""
+def rule_of(operation: str, p: float) -> Rule:
+    """The arithmetic of an operation on the CPU; what is not named computes as `dropout` does."""
+    return _RULES.get(operation, inverted)(p)
 
 
 def inverted(p: float) -> Rule:
@@ -30,21 +31,34 @@ def inverted(p: float) -> Rule:
     return rule
 
 
-def after_the_product(p: float) -> Rule:
-    """Of `native_dropout`: x times the mask, rounded; then times 1 / (1 - p), which is not rounded to the dtype."""
-    q = 1.0 - p
-    factor = 0.0 if q == 0 else 1.0 / q
+def native(p: float) -> Rule:
+    """Of `native_dropout`: x times the mask, rounded; then times 1 / (1 - p), rounded to the dtype of x."""
 
     def rule(xp: Any, x: Any, keep: Any, scale: Any, shift: float | None, fill: Any) -> Any:
-        return times(product(x, keep.astype(x.dtype)), factor)
+        with np.errstate(over="ignore"):
+            factor = x.dtype.type(_inverse(p))
+        return product(product(x, keep.astype(x.dtype)), factor)
 
     return rule
+
+
+def native_backward(p: float) -> Rule:
+    """Of `native_dropout_backward`: the same with a scale that is not rounded, which shows in 16 bits."""
+
+    def rule(xp: Any, x: Any, keep: Any, scale: Any, shift: float | None, fill: Any) -> Any:
+        return times(product(x, keep.astype(x.dtype)), _inverse(p))
+
+    return rule
+
+
+def _inverse(p: float) -> float:
+    return 0.0 if p == 1 else 1.0 / (1.0 - p)
 
 
 def saturating(p: float) -> Rule:
     """Of `alpha_dropout`: x times noise, plus what dropped and kept elements are moved by; its gradient without that.
 
-    Raises: ForeignAffineError where scale and shift are not PyTorch's.
+    Raises: NotImplementedError where scale and shift are not PyTorch's.
     """
     if p == 1:
         return inverted(p)
@@ -53,9 +67,9 @@ def saturating(p: float) -> Rule:
     def rule(xp: Any, x: Any, keep: Any, scale: Any, shift: float | None, fill: Any) -> Any:
         known = math.isclose(scale, a, rel_tol=1e-9) and (shift is None or math.isclose(shift, ALPHA * a * p))
         if not known:
-            raise ForeignAffineError(
-                "alpha dropout with a mean, variance or saturation of one's own: PyTorch's has mean 0, variance 1 and "
-                "SELU's saturation"
+            raise NotImplementedError(
+                "alpha dropout with a mean, variance or saturation of one's own cannot be reproduced; PyTorch's has "
+                "mean 0, variance 1 and SELU's saturation"
             )
         noise = keep.astype(x.dtype)
         y = product(x, times(noise, a))
@@ -67,15 +81,17 @@ def saturating(p: float) -> Rule:
 
 
 def product(x: Any, y: Any) -> Any:
-    """x * y, rounded to their dtype."""
+    """x * y, rounded to their dtype; it lies in memory as x does."""
+    wide = _wide(x)
     with np.errstate(invalid="ignore", over="ignore"):
-        return _narrow(_wide(x) * _wide(y), x.dtype)
+        return _narrow(np.multiply(wide, _wide(y), out=np.empty_like(wide)), x.dtype)
 
 
 def total(x: Any, y: Any) -> Any:
-    """x + y, rounded to their dtype."""
+    """x + y, rounded to their dtype; it lies in memory as x does."""
+    wide = _wide(x)
     with np.errstate(invalid="ignore", over="ignore"):
-        return _narrow(_wide(x) + _wide(y), x.dtype)
+        return _narrow(np.add(wide, _wide(y), out=np.empty_like(wide)), x.dtype)
 
 
 def times(x: Any, number: float) -> Any:
@@ -109,3 +125,11 @@ def _wide(x: Any) -> Any:
 
 def _narrow(x: Any, dtype: Any) -> Any:
     return x.astype(dtype, copy=False)
+
+
+_RULES = {
+    "native_dropout": native,
+    "native_dropout_backward": native_backward,
+    "alpha_dropout": saturating,
+    "feature_alpha_dropout": saturating,
+}

@@ -35,7 +35,8 @@ class Row(NamedTuple):
 
 
 def installed(package: str) -> Any:
-    """The package. Raises Skipped, naming it, where it is not installed."""
-    if find_spec(package) is None:
-        raise Skipped(f"{package} is not installed")
+    """The package, or a module of it. Raises Skipped, naming the package, where it is not installed."""
+    root = package.partition(".")[0]
+    if find_spec(root) is None:
+        raise Skipped(f"{root} is not installed")
     return import_module(package)

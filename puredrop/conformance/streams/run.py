@@ -8,10 +8,24 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..case import Skipped
-from . import keras, mlx, onnx, tensorflow, torch, torch_cuda
+from . import (
+    flax,
+    jax,
+    keras,
+    mlx,
+    onnx,
+    tensorflow,
+    tinygrad,
+    torch,
+    torch_attention,
+    torch_compiled,
+    torch_cuda,
+    torch_golden,
+)
 from .row import Row
 
-MODULES = (torch, torch_cuda, tensorflow, keras, onnx, mlx)
+PYTORCH = (torch, torch_attention, torch_compiled, torch_golden, torch_cuda)
+MODULES = (*PYTORCH, jax, flax, tensorflow, keras, onnx, mlx, tinygrad)
 ROWS: tuple[Row, ...] = tuple(row for module in MODULES for row in module.ROWS)
 
 

@@ -1,4 +1,4 @@
-"""Beside masks that TensorFlow made."""
+"""Beside masks and values that TensorFlow made on a CPU."""
 
 from __future__ import annotations
 
@@ -10,25 +10,22 @@ from .golden import compared
 from .row import Row
 
 
-def stateless(case: dict[str, Any]) -> Any:
-    """The mask of a pair of seeds."""
-    stream = TensorFlow(tuple(case["seed"]), xla=case.get("xla", False))
-    return stream.mask(case["shape"], case["rate"], dtype=case.get("tdtype", "float32"))
+def stream(made: dict[str, Any]) -> TensorFlow:
+    """The stream with these arguments: in the file a pair is a list."""
+    return TensorFlow(**made)
 
 
-def stateful(case: dict[str, Any]) -> Any:
-    """The mask of call number `call` with an operation seed."""
-    stream = TensorFlow(case["global_seed"], case["op_seed"])
-    for _ in range(case["call"] + 1):
-        keep = stream.mask(case["shape"], case["rate"])
-    return keep
+def operation(made: dict[str, Any]) -> str:
+    """Which operation drew a chain."""
+    if isinstance(made["seed"], int):
+        return "tf.nn.dropout"
+    return "stateless_dropout compiled by XLA" if made.get("xla") else "stateless_dropout"
 
 
-OPERATIONS = {
-    "nn.experimental.stateless_dropout": stateless,
-    "stateless_dropout XLA jit": stateless,
-    "tf.nn.dropout legacy": stateful,
-}
-ROWS = tuple(
-    Row("tensorflow", name, "golden", partial(compared, "tensorflow", name, mask)) for name, mask in OPERATIONS.items()
-)
+def row(name: str) -> Row:
+    return Row(
+        "tensorflow", name, "golden", partial(compared, "tensorflow", stream, lambda made: operation(made) == name)
+    )
+
+
+ROWS = tuple(map(row, ("stateless_dropout", "stateless_dropout compiled by XLA", "tf.nn.dropout")))

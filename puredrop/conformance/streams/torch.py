@@ -6,18 +6,32 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
 from typing import Any
+from warnings import catch_warnings
 
 import numpy as np
 
 from ... import variants
 from ...streams import TorchCPU, draw_from
+from ...tensor import Tensor
+from ...variants.alpha import SELU_SATURATION, restoring
 from .row import Counts, Row, installed, total
 
 RATES = (0.0, 1e-8, 0.1, 0.5, 0.9, 0.999999, 1.0)
 SEEDS = (0, 1, -3, 2**32 + 7, 2**64 - 1)
-SHAPES: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (7, 9), (3, 4, 5, 6), (2, 0, 3), (1000, 33))
+SHAPES: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (7, 9), (3, 4, 5, 6), (2, 0, 3), (57, 31))
 MAPS: tuple[tuple[int, ...], ...] = ((4, 3, 5), (2, 3, 5, 4), (2, 3, 2, 4, 3))  # (N, C, L, ...)
 DTYPES = ("float32", "float64", "float16")
+
+
+def alone(compare: Callable[[], Counts]) -> Counts:
+    """A comparison with PyTorch on one thread, which changes no mask, but takes less time on small arrays."""
+    torch = installed("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return compare()
+    finally:
+        torch.set_num_threads(before)
 
 
 def bits(a: Any) -> np.ndarray:
@@ -49,10 +63,10 @@ def inputs(shape: tuple[int, ...], dtype: str) -> np.ndarray:
 
 
 def replayed(function: str, theirs: Callable[..., Any], shape: tuple[int, ...], dtype: str, p: float) -> Counts:
-    """Two calls in a row from every seed, of our variant from the stream and of PyTorch's function."""
+    """Two calls in a row from each seed (alpha: two seeds), of our variant from the stream and of PyTorch's own."""
     torch, x = installed("torch"), inputs(shape, dtype)
     counts = Counts(0, 0)
-    for seed in SEEDS:
+    for seed in SEEDS[2:4] if function == "alpha_dropout" else SEEDS:
         stream = TorchCPU(seed)
         torch.manual_seed(seed)
         with draw_from(stream):
@@ -73,11 +87,64 @@ def _training(call: Callable[..., Any], x: Any, p: float) -> Any:
 
 
 def large() -> Counts:
-    """A million elements at once."""
-    torch = installed("torch")
+    """A million elements at once, at every rate."""
+    torch, n, counts = installed("torch"), 1_000_003, Counts(0, 0)
     torch.manual_seed(11)
-    theirs = torch.nn.functional.dropout(torch.ones(1_000_003), 0.3) != 0
-    return compared(TorchCPU(11).mask(1_000_003, 0.3), theirs.numpy())
+    stream = TorchCPU(11)
+    for p in RATES:
+        theirs = torch.nn.functional.dropout(torch.ones(n), p) != 0
+        counts += compared(stream.mask(n, p), theirs.numpy())
+    return counts + same_state(stream)
+
+
+def native() -> Counts:
+    """`native_dropout`, which draws at p = 0 and 1 too; values, and gradients, whose scale is not rounded."""
+    torch, counts = installed("torch"), Counts(0, 0)
+    for dtype, p, seed in product(DTYPES, RATES, SEEDS):
+        x = torch.from_numpy(inputs((17, 19), dtype)).t().requires_grad_()
+        torch.manual_seed(seed)
+        stream = TorchCPU(seed)
+        for _ in range(2):
+            y, keep = torch.native_dropout(x, p, True)
+            (gradient,) = torch.autograd.grad(y, x, x.detach())
+            mask = stream.mask((19, 17), p, operation="native_dropout", dtype=dtype, strides=x.stride())
+            counts += compared(mask, keep.numpy())
+            for name, expected in (("native_dropout", y.detach()), ("native_dropout_backward", gradient)):
+                ours = stream.arithmetic(name, p)(np, x.detach().numpy(), mask, None, None, 0.0)
+                counts += compared(ours, expected.numpy())
+        counts += same_state(stream)
+    return counts
+
+
+def unbatched() -> Counts:
+    """`dropout1d` of (C, L) and `dropout3d` of (C, D, H, W), without a batch; `dropout2d` of (N, C, L), with one."""
+    torch, counts = installed("torch"), Counts(0, 0)
+    for (name, shape), p, seed in product(
+        (("dropout1d", (40, 7)), ("dropout2d", (8, 9, 3)), ("dropout3d", (30, 2, 3, 4))), RATES, SEEDS
+    ):
+        torch.manual_seed(seed)
+        stream = TorchCPU(seed)
+        for _ in range(2):
+            with catch_warnings(action="ignore"):  # three axes mean something else to most readers
+                theirs = getattr(torch.nn.functional, name)(torch.ones(shape), p).numpy() != 0
+            counts += compared(np.broadcast_to(stream.mask(shape, p, operation=name), shape), theirs)
+        counts += same_state(stream)
+    return counts
+
+
+def gradients() -> Counts:
+    """Gradients bit for bit, -0.0 and NaN under a zero mask among them."""
+    torch, counts = installed("torch"), Counts(0, 0)
+    names = "dropout", "alpha_dropout", "feature_alpha_dropout"
+    for name, dtype, p in product(names, DTYPES, RATES):
+        x, g = inputs((29, 31), dtype), inputs((29, 31), dtype)[::-1].copy()
+        leaf, ours = torch.from_numpy(x).requires_grad_(), Tensor(x, requires_grad=True)
+        torch.manual_seed(3)
+        getattr(torch.nn.functional, name)(leaf, p, training=True).backward(torch.from_numpy(g))
+        with draw_from(TorchCPU(3)):
+            getattr(variants, name)(ours, p).backward(g)
+        counts += compared(ours.grad, leaf.grad.numpy())
+    return counts
 
 
 def layouts() -> Iterator[tuple[Any, Any]]:
@@ -110,30 +177,45 @@ def strided() -> Counts:
 
 def generator() -> Counts:
     """bernoulli_ with a number, bernoulli with probabilities, rand; and the state, imported in the middle."""
-    torch = installed("torch")
-    counts = Counts(0, 0)
-    for seed, q, dtype in product(SEEDS, (0.0, 1e-8, 0.3, 1.0), (np.float32, np.float64)):
+    torch, counts = installed("torch"), Counts(0, 0)
+    for seed, q, dtype in product(SEEDS, (0.0, 1e-8, 0.3, 1.0), DTYPES):
         torch.manual_seed(seed)
         torch.rand(5)
+        torch.randn(3)  # leaves a normal number in the state
         stream = TorchCPU.from_state(torch.get_rng_state().numpy())
-        probabilities = np.full((3, 50), q, dtype)
         counts += compared(stream.bernoulli_((7, 8), q), torch.empty(7, 8).bernoulli_(q).bool().numpy())
-        theirs = torch.bernoulli(torch.from_numpy(probabilities)).bool().numpy()
-        counts += compared(stream.bernoulli(probabilities), theirs)
-        name = torch.float64 if dtype is np.float64 else torch.float32
-        counts += compared(stream.rand((9,), dtype), torch.rand(9, dtype=name).numpy()) + same_state(stream)
+        for probabilities in (np.full((3, 50), q, dtype), np.linspace(0, 1, 90).reshape(9, 10).astype(dtype).T):
+            theirs = torch.bernoulli(torch.from_numpy(probabilities)).bool().numpy()
+            counts += compared(stream.bernoulli(probabilities), theirs)
+        theirs = torch.rand(3, 301, dtype=getattr(torch, dtype)).numpy()
+        counts += compared(stream.rand((3, 301), dtype), theirs) + same_state(stream)
     return counts
 
 
 def bfloat16() -> Counts:
-    """Masks for bfloat16, a type that NumPy lacks: no values."""
-    torch = installed("torch")
-    counts = Counts(0, 0)
-    for seed, p in product(SEEDS, RATES):
+    """Values in bfloat16, a type of ml_dtypes here. Compared in float32, where every one of them is."""
+    torch, dtype, counts = installed("torch"), installed("ml_dtypes").bfloat16, Counts(0, 0)
+    for name, seed, p in product(("dropout", "alpha_dropout", "native_dropout"), SEEDS, RATES):
+        x = inputs((23, 29), "float32")[:, :-3]
+        theirs = torch.from_numpy(x).bfloat16()
+        ours = theirs.float().numpy().astype(dtype)
         torch.manual_seed(seed)
-        y = torch.nn.functional.dropout(torch.ones(500, dtype=torch.bfloat16), p)
-        counts += compared(TorchCPU(seed).mask(500, p, dtype="bfloat16"), (y != 0).numpy())
+        y = torch.native_dropout(theirs, p, True)[0] if name == "native_dropout" else _bfloat16(name)(theirs, p)
+        stream = TorchCPU(seed)
+        affine = restoring(p, 0.0, 1.0, SELU_SATURATION)
+        mask = stream.mask(x.shape, p, operation=name, dtype=ours.dtype, strides=theirs.stride())
+        mine = stream.arithmetic(name, p)(np, ours, mask, affine.scale, affine.shift, affine.fill)
+        counts += compared(*(np.where(np.isnan(a), np.float32(-1e30), a) for a in _wide(mine, y)))
+        counts += same_state(stream)
     return counts
+
+
+def _wide(ours: np.ndarray, theirs: Any) -> tuple[np.ndarray, np.ndarray]:
+    return ours.astype(np.float32), theirs.float().numpy()
+
+
+def _bfloat16(name: str) -> Callable[..., Any]:
+    return partial(_training, getattr(installed("torch").nn.functional, name))
 
 
 def probe() -> str:
@@ -158,9 +240,12 @@ _ROWS: dict[str, Callable[[], Counts]] = {
     "dropout1d": partial(functional, "dropout1d", MAPS[:1]),
     "dropout2d": partial(functional, "dropout2d", MAPS[1:2]),
     "dropout3d": partial(functional, "dropout3d", MAPS[2:]),
+    "dropout1d, 2d and 3d, one axis less": unbatched,
     "feature_alpha_dropout": partial(functional, "feature_alpha_dropout", MAPS),
+    "native_dropout": native,
+    "gradients": gradients,
     "dropout, five kinds of strides": strided,
-    "dropout, bfloat16": bfloat16,
+    "values in bfloat16": bfloat16,
     "bernoulli_, bernoulli, rand, state": generator,
 }
-ROWS = tuple(Row("torch", name, "live", compare) for name, compare in _ROWS.items())
+ROWS = tuple(Row("torch", name, "live", partial(alone, compare)) for name, compare in _ROWS.items())

@@ -1,10 +1,12 @@
-"""Beside what other people's GPUs printed; nothing here has run on one."""
+"""Beside what other people's GPUs printed; nothing here has run on one until `bench/gpu/verify_torch_cuda.py` has."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ...streams import TorchCUDA
+from ..case import Skipped
+from .golden import compared
 from .row import Counts, Row
 
 # What was printed of `F.dropout` of ones with this seed: the sum, twice the number of kept ones at p = 0.5, or
@@ -30,7 +32,16 @@ def places_of_zeros() -> Counts:
     return Counts(len(ZEROS), int((zeros != ZEROS).sum()))
 
 
+def golden() -> Counts:
+    """Masks that a GPU drew."""
+    try:
+        return compared("torch_cuda", lambda made: TorchCUDA(**made))
+    except FileNotFoundError:
+        raise Skipped("no masks from a GPU yet: bench/gpu/verify_torch_cuda.py --golden keeps some") from None
+
+
 ROWS = (
+    Row("torch.cuda", "dropout", "golden", golden),
     Row("torch.cuda", "dropout: sums that were published", "golden", published_sums),
     Row("torch.cuda", "dropout: zeros that were published", "golden", places_of_zeros),
 )
