@@ -17,7 +17,17 @@ from . import __version__, backends, streams
 from .variants.door import whole_number
 
 # The tables of `reproduce`, which is imported when it is run.
-REPRODUCIBLE = ("uci", "ensembles", "concrete", "mnist", "ood", "active", "variance-shift", "early-dropout")
+REPRODUCIBLE = (
+    "uci",
+    "ensembles",
+    "concrete",
+    "mnist",
+    "ood",
+    "active",
+    "recurrent",
+    "variance-shift",
+    "early-dropout",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

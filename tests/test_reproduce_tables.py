@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from puredrop import Tensor, cli, nn, optim, reproduce
-from puredrop.reproduce import active, command, concrete, early_dropout, mnist, ood, report, table, training
+from puredrop.reproduce import active, command, concrete, early_dropout, mnist, ood, recurrent, report, table, training
 from puredrop.reproduce import variance_shift as shift
 from puredrop.variants.objectives import variance_shift
 
-TABLES = ("concrete", "mnist", "ood", "active", "variance-shift", "early-dropout")
+TABLES = ("concrete", "mnist", "ood", "active", "recurrent", "variance-shift", "early-dropout")
 
 
 @pytest.fixture
@@ -27,6 +27,8 @@ def folder(tmp_path):
         write_images(place / f"{name}.npz", 0.1 * patterns[y] + 0.9 * rng.integers(0, 255, (rows, 28, 28)), y)
     for name in ("fashion_test", "letters"):
         write_images(place / f"{name}.npz", rng.integers(0, 255, (15, 28, 28)), np.zeros(15, int))
+    for name, characters in (("train", 120), ("valid", 60)):
+        (place / f"grimm_{name}.txt").write_text("".join(rng.choice(list("abc "), characters)))
     return place
 
 
@@ -52,6 +54,12 @@ def tiny(monkeypatch):
         (active, "AT"): (20, 40),
         (active, "REPETITIONS"): 2,
         (active, "REFERENCE"): dict.fromkeys(active.KINDS, (0.5, 0.4)),
+        (recurrent, "HIDDEN"): 6,
+        (recurrent, "EMBEDDING"): 4,
+        (recurrent, "STREAMS"): 4,
+        (recurrent, "STREAMS_OF_VALIDATION"): 4,
+        (recurrent, "LENGTH"): 10,
+        (recurrent, "REPETITIONS"): 2,
         (shift, "ROWS"): 500,
         (shift, "REPETITIONS"): 3,
     }
@@ -91,6 +99,7 @@ def test_a_table_is_written_and_comes_out_equal_again(folder, tmp_path, name):
         ("mnist", mnist, "_of_dropout", 1),
         ("ood", ood, "told_apart", 3),
         ("active", active, "chosen", 5),
+        ("recurrent", recurrent.nn, "save", 3),
         ("variance-shift", shift, "ratio", 10),
         ("early-dropout", training.nn, "save", 1),
     ],
@@ -131,20 +140,22 @@ def test_the_picture_of_a_table(folder, tmp_path, name):
         ("mnist", "mnist_test", r"holds neither mnist_test\*.npz nor the IDX files"),
         ("active", "mnist_train", r"holds neither mnist_train\*.npz"),
         ("ood", "letters", r"holds no letters\*.npz: letters, arrays x"),
+        ("recurrent", "grimm_valid", "does not hold grimm_train.txt and grimm_valid.txt"),
         ("early-dropout", "mnist_train", r"holds neither mnist_train\*.npz"),
     ],
 )
 def test_missing_files_are_named(folder, tmp_path, name, missing, message):
-    (folder / f"{missing}.npz").unlink()
+    [file] = folder.glob(f"{missing}.*")
+    file.unlink()
     with pytest.raises(FileNotFoundError, match=message):
         quick(name, data=folder, report=tmp_path / "r")
 
 
-@pytest.mark.parametrize("name", ["mnist", "ood", "active", "early-dropout"])
+@pytest.mark.parametrize("name", ["mnist", "ood", "active", "recurrent", "early-dropout"])
 def test_a_missing_folder_is_explained(tmp_path, monkeypatch, capsys, name):
     monkeypatch.delenv("PUREDROP_DATA", raising=False)
     assert cli.main(["reproduce", name, "--report", str(tmp_path)]) == 2
-    assert "--data FOLDER or set PUREDROP_DATA. It holds MNIST" in capsys.readouterr().err
+    assert "--data FOLDER or set PUREDROP_DATA. It holds " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [{"sets": ["yacht"]}, {"grid": True}])

@@ -11,7 +11,7 @@ from typing import Any
 from ..demo.command import versions, writable_folder, write_whole
 from ..demo.progress import progress
 from ..nn.datasets import data_folder
-from . import active, concrete, early_dropout, ensembles, mnist, ood, uci, variance_shift
+from . import active, concrete, early_dropout, ensembles, mnist, ood, recurrent, uci, variance_shift
 from .report import as_text, picture
 from .table import Protocol, Table
 from .training import Workshop
@@ -23,6 +23,7 @@ TABLES: dict[str, Table] = {
     "mnist": mnist.TABLE,
     "ood": ood.TABLE,
     "active": active.TABLE,
+    "recurrent": recurrent.TABLE,
     "variance-shift": variance_shift.TABLE,
     "early-dropout": early_dropout.TABLE,
 }
