@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import re
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,6 +133,12 @@ def test_an_interrupted_table_goes_on_bit_for_bit(folder, tmp_path, monkeypatch,
 def test_the_picture_of_a_table(folder, tmp_path, name):
     quick(name, data=folder, report=tmp_path)
     assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_table_is_on_the_page():
+    page = (Path(__file__).parent.parent / "docs" / "reproduce.md").read_text()
+    assert re.findall(r"^\| \[`(.*?)`\]", page, flags=re.MULTILINE) == list(reproduce.TABLES)
+    assert re.findall(r"^## (.*)$", page, flags=re.MULTILINE) == list(reproduce.TABLES)
 
 
 # ------------------------------------------------------------------------------------------ what is asked for
