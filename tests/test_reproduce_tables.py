@@ -178,6 +178,7 @@ def test_one_run_scatters_as_ours_do():
     assert line.difference == pytest.approx((1.0, np.sqrt(1 / 3 + 1)))
     assert table.with_runs(np.array([1.0, 2.0, 3.0]), 1.0, runs=3).difference[1] == pytest.approx(np.sqrt(2 / 3))
     assert table.with_runs(np.array([1.0]), None, runs=1).difference is None
+    assert table.with_runs(np.ones(3), 1.0, 3, last_digit=0.1).difference[1] == pytest.approx(0.1 / np.sqrt(12))
 
 
 def test_a_formula_has_no_error():

@@ -69,11 +69,11 @@ def picture(result: dict[str, Any], path: Path) -> None:
                 for (metric, label), panel in zip(labels.items(), axes, strict=True):
                     _by_split(panel, column, metric, f"{column['set']}, {label}")
         else:
-            figure = Figure(figsize=(1.6 + 2.4 * len(labels), 1.2 + 0.3 * len(parts)), layout="constrained")
+            figure = Figure(figsize=(1.6 + 2.4 * len(labels), 1.4 + 0.3 * len(parts)), layout="constrained")
             panels = figure.subplots(1, len(labels), squeeze=False, sharey=True)[0]
             for (metric, label), panel in zip(labels.items(), panels, strict=True):
                 _in_lines(panel, parts, metric, label, result["beside"])
-            panels[-1].legend()
+            figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
         figure.savefig(path, dpi=150, metadata={"Software": None})
 
 

@@ -80,13 +80,16 @@ def unpaired(ours: np.ndarray, mean: float, deviation: float) -> Comparison:
     return Comparison((mean, error), own, (own[0] - mean, float(np.hypot(own[1], error))))
 
 
-def with_runs(ours: np.ndarray, mean: float | None, runs: int) -> Comparison:
-    """Compared with the mean of so many runs whose spread was not published: they are taken to scatter as ours do."""
+def with_runs(ours: np.ndarray, mean: float | None, runs: int, last_digit: float = 0.0) -> Comparison:
+    """Compared with the mean of so many runs whose spread was not published: they are taken to scatter as ours do.
+
+    last_digit: what the published number is rounded to; rounding has the variance last_digit^2 / 12.
+    """
     own = mean_and_error(ours)
     if mean is None:
         return Comparison(None, own, None)
-    error = own[1] * (len(ours) / runs) ** 0.5
-    return Comparison((mean, math.nan), own, (own[0] - mean, float(np.hypot(own[1], error))))
+    squares = own[1] ** 2 * (1 + len(ours) / runs) + last_digit**2 / 12
+    return Comparison((mean, math.nan), own, (own[0] - mean, squares**0.5))
 
 
 def with_formula(ours: np.ndarray, exact: float) -> Comparison:
