@@ -61,6 +61,7 @@ CASES = {
     "reshape": [(lambda a: (a * a).reshape(4, 3), [normal(3, 4)]), (lambda a: (a * a).flatten(1), [normal(2, 3, 2)])],
     "transpose": [(lambda a: (a * a).transpose(2, 0, 1), [normal(2, 3, 4)]), (lambda a: (a * a).T, [normal(2, 3)])],
     "swap": [(lambda a: ops.shape.swap(a * a), [normal(2, 3)])],
+    "in_order": [(lambda a: ops.memory.in_order((a * a).T), [normal(2, 3)])],
     "swapaxes": [(lambda a: (a * a).swapaxes(0, 2), [normal(2, 3, 4)])],
     "broadcast_to": [(lambda a: ops.broadcast_to(a * a, shape=(2, 3, 4)), [normal(3, 1)])],
     "take": [
