@@ -1,4 +1,4 @@
-"""The command line: puredrop demo | verify | masks | bench | variants | backends."""
+"""The command line: puredrop demo | verify | masks | bench | reproduce | variants | backends."""
 
 from __future__ import annotations
 
@@ -16,6 +16,19 @@ import numpy as np
 
 from . import __version__, backends, streams
 from .variants.door import whole_number
+
+# The tables of `reproduce`, which is imported when it is run.
+REPRODUCIBLE = (
+    "uci",
+    "ensembles",
+    "concrete",
+    "mnist",
+    "ood",
+    "active",
+    "recurrent",
+    "variance-shift",
+    "early-dropout",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--picture", metavar="FILE", help="draw the times into a .png or .svg file")
     bench.set_defaults(run=_bench)
 
+    _add_reproduce(commands)
+
     catalogue = commands.add_parser("variants", help="every variant, a line each")
     catalogue.add_argument("--markdown", action="store_true", help="as docs/variants.md has it: formulas and sources")
     catalogue.add_argument("--pictures", metavar="FOLDER", help="draw the masks there, as docs/variants.md shows them")
@@ -84,6 +99,19 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("backends", help="every backend: usable, or why not and what to install")
     listing.set_defaults(run=_backends)
     return parser
+
+
+def _add_reproduce(commands: Any) -> None:
+    reproduce = commands.add_parser("reproduce", help="compute a published table again, and compare")
+    reproduce.add_argument("table", choices=REPRODUCIBLE)
+    reproduce.add_argument("--sets", metavar="NAMES", help="yacht,energy: some of the sets in the folder")
+    reproduce.add_argument("--data", metavar="FOLDER", help="what holds the sets (default: $PUREDROP_DATA)")
+    reproduce.add_argument("--report", default="report", metavar="FOLDER", help="where it goes (default: report)")
+    reproduce.add_argument("--seed", type=int, default=0)
+    reproduce.add_argument("--grid", action="store_true", help="uci: choose rate and precision by validation")
+    reproduce.add_argument("--epochs", type=int, help="fewer for a quick look")
+    reproduce.add_argument("--samples", type=int, help="Monte-Carlo samples, fewer for a quick look")
+    reproduce.set_defaults(run=_reproduce)
 
 
 def _add_masks(commands: Any) -> None:
@@ -219,6 +247,14 @@ def _bench(args: argparse.Namespace) -> int:
         Path(args.json).write_text(json.dumps(result, indent=1) + "\n")
     if args.picture:
         bench.picture(result, args.picture)
+    return 0
+
+
+def _reproduce(args: argparse.Namespace) -> int:
+    from . import reproduce
+
+    names = args.sets.split(",") if args.sets else None
+    reproduce.run(args.table, names, args.data, args.report, args.seed, args.epochs, args.samples, args.grid)
     return 0
 
 

@@ -35,6 +35,7 @@ LAYERS = (
     "bench",
     "interop",
     "demo",
+    "reproduce",
     "cli",
 )
 ONLY_IN = {

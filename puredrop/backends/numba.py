@@ -221,6 +221,15 @@ def _drop(x, y, addresses, starts, length, hi, lo, scale, shift, fill):  # type:
 
 
 @_kernel
+def _drop_each(x, y, addresses, starts, length, hi, lo, scale, shift, fill):  # type: ignore[no-untyped-def]
+    """The same with a rate and a scale for each key."""
+    n = len(starts) * length
+    for k in range(len(addresses)):
+        part = slice(k * n, (k + 1) * n)
+        _drop(x[part], y[part], addresses[k : k + 1], starts, length, hi[k], lo[k], scale[k], shift, fill)
+
+
+@_kernel
 def _keep(out, addresses, starts, length, hi, lo):  # type: ignore[no-untyped-def]
     """The mask alone, as bytes; the same walk as `_drop`."""
     padded = np.empty(STEP, out.dtype)
@@ -418,17 +427,31 @@ def drop(
     fill: Any = 0.0,
 ) -> np.ndarray:
     one_rate = not isinstance(threshold.hi, np.ndarray) and not np.ndim(scale)
+    for_each = not one_rate and _one_a_key(key, index, threshold.hi) and _one_a_key(key, index, scale)
     shared = index.noise_shape != index.shape
-    if shared or not one_rate or np.ndim(fill) or threshold.hi == 1 << 16 or x.dtype.char not in "fd":
+    all_dropped = threshold.hi == 1 << 16 if one_rate else for_each and threshold.hi.max() == 1 << 16
+    if shared or not (one_rate or for_each) or np.ndim(fill) or all_dropped or x.dtype.char not in "fd":
         # Shared axes, rates by element, a tensor to fill with, float16: the mask from the kernel, the map from NumPy.
         return composed_drop(keep, np, x, key, index, threshold, scale, shift, fill)
     x = np.ascontiguousarray(x).reshape(x.shape)  # ascontiguousarray makes 0-d arrays 1-d
     y = np.empty(x.shape, x.dtype)
-    hi, lo, number = np.uint16(threshold.hi), np.uint64(threshold.lo), x.dtype.type
+    number = x.dtype.type
+    rates = _flat(threshold.hi, np.uint16), _flat(threshold.lo, np.uint64), _flat(scale, number)
     shift = None if shift is None else number(shift)
     flat = x.reshape(-1), y.reshape(-1)
-    _drop(*flat, _addresses(key, MASK), *index.runs, hi, lo, number(scale), shift, number(fill))
+    kernel = _drop_each if for_each else _drop
+    kernel(*flat, _addresses(key, MASK), *index.runs, *rates, shift, number(fill))
     return y
+
+
+def _one_a_key(key: Keys, index: Index, a: Any) -> bool:
+    """Whether an array has one number for each key, on an axis in front of those of the noise."""
+    return isinstance(key, tuple) and np.ndim(a) == 1 + len(index.shape) and len(a) == np.size(a) == len(key)
+
+
+def _flat(number: Any, dtype: Any) -> Any:
+    """A number in this dtype, or several in a row."""
+    return number.reshape(-1).astype(dtype) if isinstance(number, np.ndarray) else dtype(number)
 
 
 def uniform(key: Keys, index: Index, dtype: Any, kind: int = UNIFORM) -> np.ndarray:
