@@ -139,19 +139,3 @@ def own(case: Case, backend: Any) -> Subject:
         return case.call(*inputs, p, key=Key(seed), return_mask=True, backend=backend)[1]
 
     return Subject(case, apply, noise, backend)
-
-
-def foreign(case: Case, function: Callable[[np.ndarray, float, int], Any]) -> Subject:
-    """Somebody's function of (x, p, seed). Its mask is read off its result on ones: what is not zero was kept."""
-
-    def apply(inputs: Arrays, p: float, seed: int) -> np.ndarray:
-        return np.asarray(function(inputs[0], p, seed))
-
-    def noise(inputs: Arrays, p: float, seed: int) -> np.ndarray:
-        x = inputs[0]
-        y = apply((np.ones(x.shape, np.float32),), p, seed)
-        if y.shape != x.shape:
-            raise Failed(f"the result has shape {y.shape} for an input of shape {x.shape}")
-        return y != 0
-
-    return Subject(case, apply, noise)
