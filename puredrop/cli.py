@@ -1,4 +1,4 @@
-"""The command line: puredrop demo | verify | masks | bench | variants | backends."""
+"""The command line: puredrop demo | verify | conform | masks | bench | variants | backends."""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--json", action="store_true", help="print JSON in place of the table")
     verify.set_defaults(run=_verify)
 
+    _add_conform(commands)
     _add_masks(commands)
 
     bench = commands.add_parser("bench", help="time dropout beside PyTorch, NumPy's generator and a plain copy")
@@ -80,6 +81,15 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("backends", help="the backends that are installed")
     listing.set_defaults(run=_backends)
     return parser
+
+
+def _add_conform(commands: Any) -> None:
+    conform = commands.add_parser("conform", help="hold the dropouts of other libraries against the same checks")
+    conform.add_argument("names", nargs="*", metavar="library", help="torch, jax, flax, keras, ...; all by default")
+    conform.add_argument("--operation", action="append", metavar="NAME", help="only this one; may be repeated")
+    conform.add_argument("--json", nargs="?", const="-", metavar="FILE", help="write JSON, to the screen without FILE")
+    conform.add_argument("--html", metavar="FOLDER", help="write pages there: the matrix, and one for each finding")
+    conform.set_defaults(run=_conform)
 
 
 def _add_masks(commands: Any) -> None:
@@ -154,6 +164,21 @@ def _compared_streams(args: argparse.Namespace) -> tuple[list[Any], Callable[[An
     if args.layers or args.backend:
         raise ValueError("--streams compares masks with other libraries; leave --layers and --backend out")
     return comparison.verify_streams(args.names or None, progress=_progress()), comparison.as_text
+
+
+def _conform(args: argparse.Namespace) -> int:
+    from .conformance import libraries
+
+    for path in filter(None, (args.html, args.json if args.json != "-" else None)):
+        _require_folder(Path(path).parent)
+    result = libraries.conform(args.names or None, args.operation, progress=_progress())
+    text = json.dumps(libraries.as_json(result), indent=1)
+    print(text if args.json == "-" else libraries.as_text(result))
+    if args.json not in (None, "-"):
+        Path(args.json).write_text(text + "\n")
+    if args.html:
+        print(libraries.write_html(result, args.html), file=sys.stderr)
+    return int(bool(result.findings))
 
 
 def _masks(args: argparse.Namespace) -> int:

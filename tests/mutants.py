@@ -210,7 +210,7 @@ MUTANTS = {
     "scale off by one per cent": (made(scale=lambda p: 1.01 / (1 - p)), "scale", "1.01 times"),
     "p is off by one per cent": (made(lambda s, p, seed: drawn(s, seed) >= p * 1.01), "rate", "share dropped is 0.50"),
     "p inverted": (made(lambda s, p, seed: drawn(s, seed) < p), "rate", "p is taken for the probability of keeping"),
-    "rows repeat": (made(repeats_rows), "rows", "only 32 of 256 rows of the mask differ"),
+    "rows repeat": (made(repeats_rows), "rows", "only 32 of 512 rows of the mask differ"),
     "columns repeat": (made(repeats_columns), "columns", "columns at distance 64 agree in 1.0000"),
     "a bit is shared": (made(shares_a_bit), "neighbours", "of 4 neighbours"),
     "shards are alike": (made(same_on_every_shard), "shards", "shards 0 and 1 of 2 agree"),

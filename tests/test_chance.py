@@ -64,7 +64,7 @@ def test_correction_for_many_tests():
     assert chance.surprising([]) is None
 
 
-# --------------------------------------------------------------------------------------------------- clean, and at power
+# -------------------------------------------------------------------------------------------------- clean, and at power
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_clean_masks_are_not_surprising(p):
     for seed in range(40):

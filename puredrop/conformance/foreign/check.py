@@ -84,6 +84,8 @@ def run_checks(probe: Probe, names: Collection[str]) -> Report:
         if name == "runs":
             decided = "an ordinary call gives no result" if result.findings else None
             probe.masks = "unknown" if result.findings else _how_masks_are_known(probe)
+        elif result.findings and name in ("scale", "values"):
+            probe.distrust()
         elif result.findings and (name in DECISIVE or probe.guard.hung):
             decided = f"after the finding of {name!r}"
         if name in names or result.findings:

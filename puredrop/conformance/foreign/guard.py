@@ -69,5 +69,5 @@ def _quiet() -> Any:
 
 
 def _sentence(error: BaseException) -> str:
-    first = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {first}"[:300].removesuffix(": ")
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[:2])}"[:300].removesuffix(": ")

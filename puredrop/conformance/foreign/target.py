@@ -47,6 +47,7 @@ class Target:
     rates: the rates it can be asked for; None for any.
     dtypes: those it is meant for.
     in_place: arrays reach it as they lie in memory, and could be changed.
+    compiles: each new shape takes it a second or so; it is asked for fewer of them.
     stream(seed): the source of masks that replays it.
     """
 
@@ -60,6 +61,7 @@ class Target:
     rates: tuple[float, ...] | None = None
     dtypes: tuple[str, ...] = ("float32", "float64")
     in_place: bool = True
+    compiles: bool = False
     stream: Callable[[int], Any] | None = None
 
 

@@ -60,4 +60,4 @@ def built(name: str, apply: Callable[[Call, list[Any], Any], Any], **more: Any) 
         return float(jax.grad(total)(call.p))
 
     dtypes = ("float32", "float64") if wide else ("float32",)
-    return Target(name, run, gradient, rate_gradient, dtypes=dtypes, in_place=False, **more)
+    return Target(name, run, gradient, rate_gradient, dtypes=dtypes, in_place=False, compiles=True, **more)

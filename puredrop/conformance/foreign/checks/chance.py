@@ -6,24 +6,25 @@ arrays allow, at rates 0.5 and 0.9; at 0.1 that would take seven million decisio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from ...case import Failed, Skipped, Subject
 from ...chance import Observation, across_calls, binomial_p_value, lags, patterns, repeats, shards, surprising, totals
+from ...chance.correction import LEVEL
 from ...checks.statistics import moments as moments_of
 from ..finding import Finding
-from ..probe import Probe
+from ..probe import SMALL, Probe
 from ..target import Call
 
-ROWS, COLUMNS = 512, 2048  # a million decisions
+LARGE = (512, 2048)  # a million decisions
 
 
 def rate(probe: Probe) -> Iterator[Finding]:
     """The share dropped is p, in all, in each row and in each column."""
     for p in probe.rates(0.1, 0.5, 0.9):
-        keep = probe.matrix(*probe.size(ROWS, COLUMNS), p, 11)
+        keep = probe.matrix(*probe.size(*LARGE), p, 11)
         found = list(_found(probe, "rate", keep, p, totals(keep, probe.case.drop_rate(p))))
         if found:
             yield found[0]
@@ -35,7 +36,7 @@ def small_rates(probe: Probe) -> Iterator[Finding]:
     if max(probe.case.rates) > 1 or probe.case.name not in CONTINUOUS:
         raise Skipped("the rate of single decisions is not p at every p")
     for p in probe.rates(0.002, 0.998):
-        keep = probe.matrix(*probe.size(ROWS, COLUMNS), p, 12)
+        keep = probe.matrix(*probe.size(*LARGE), p, 12)
         q = probe.case.drop_rate(p)
         dropped = int((~keep).sum())
         what = Observation("dropped", dropped / keep.size, q, binomial_p_value(dropped, keep.size, q))
@@ -68,42 +69,56 @@ CONTINUOUS = (
 
 def rows(probe: Probe) -> Iterator[Finding]:
     """Rows of the mask are independent, at every distance."""
-    return _lines(probe, "rows", 0)
+    return _structure(probe, "rows", (0.5, 0.9), lambda keep, q: [*repeats(keep, q, 0), *lags(keep, q, 0)])
 
 
 def columns(probe: Probe) -> Iterator[Finding]:
     """So are its columns."""
-    return _lines(probe, "columns", 1)
+    return _structure(probe, "columns", (0.5, 0.9), lambda keep, q: [*repeats(keep, q, 1), *lags(keep, q, 1)])
 
 
-def _lines(probe: Probe, name: str, axis: int) -> Iterator[Finding]:
-    for p in probe.rates(0.5, 0.9):
-        keep, q = probe.matrix(*probe.size(256, 2048), p, 23), probe.case.drop_rate(p)
-        found = list(_found(probe, name, keep, p, [*repeats(keep, q, axis), *lags(keep, q, axis)]))
+def neighbours(probe: Probe) -> Iterator[Finding]:
+    """Groups of neighbours have the patterns that chance has: no bit is shared."""
+    return _structure(probe, "neighbours", (0.5,), lambda keep, q: [*patterns(keep, q, 4), *patterns(keep.T, q, 4)])
+
+
+def parts(probe: Probe) -> Iterator[Finding]:
+    """The parts of a batch have masks of their own."""
+    return _structure(probe, "shards", (0.5,), shards)
+
+
+def _structure(
+    probe: Probe,
+    check: str,
+    rates: tuple[float, ...],
+    observe: Callable[[np.ndarray, float], Iterable[Observation]],
+) -> Iterator[Finding]:
+    for p in probe.rates(*rates):
+        keep = probe.matrix(*probe.size(*LARGE), p, 23)
+        q, level = _rate_of([keep], probe.case.drop_rate(p))
+        found = list(_found(probe, check, keep, p, observe(keep, q), level))
         if found:
             yield found[0]
             return
 
 
-def neighbours(probe: Probe) -> Iterator[Finding]:
-    """Groups of neighbours have the patterns that chance has: no bit is shared."""
-    for p in probe.rates(0.5):
-        keep, q = probe.matrix(*probe.size(256, 2048), p, 29), probe.case.drop_rate(p)
-        yield from _found(probe, "neighbours", keep, p, [*patterns(keep, q, 4), *patterns(keep.T, q, 4)])
-
-
-def parts(probe: Probe) -> Iterator[Finding]:
-    """The parts of a batch have masks of their own."""
-    for p in probe.rates(0.5):
-        keep, q = probe.matrix(*probe.size(256, 1024), p, 31), probe.case.drop_rate(p)
-        yield from _found(probe, "shards", keep, p, shards(keep, q))
+def _rate_of(masks: Sequence[np.ndarray], q: float) -> tuple[float, float]:
+    """The rate to hold the structure against, and the level: where the share itself is wrong, which is a finding of
+    another check, what is seen of it, more strictly. Raises Skipped where nothing, or everything, is dropped."""
+    dropped, n = sum(int((~keep).sum()) for keep in masks), sum(keep.size for keep in masks)
+    if binomial_p_value(dropped, n, q) >= LEVEL:
+        return q, LEVEL
+    if not 1e-3 < dropped / n < 1 - 1e-3:
+        raise Skipped(f"{dropped / n:.2%} of all is dropped, so that nothing can be said")
+    return dropped / n, LEVEL**2
 
 
 def calls(probe: Probe) -> Iterator[Finding]:
     """Different seeds give different masks, in place and shifted."""
     for p in probe.rates(0.5):
-        masks = list(probe.matrices(5, *probe.size(128, 256), p))
-        seen = surprising(across_calls(masks, probe.case.drop_rate(p)))
+        masks = list(probe.matrices(5, *probe.size(*LARGE), p))
+        q, level = _rate_of(masks, probe.case.drop_rate(p))
+        seen = surprising(across_calls(masks, q), level)
         if seen is not None:
             reused = all(np.array_equal(masks[0], mask) for mask in masks)
             text = "the mask is reused: five calls with different seeds drop the same elements"
@@ -114,7 +129,7 @@ def seeds(probe: Probe) -> Iterator[Finding]:
     """One seed gives one mask."""
     if not probe.target.has_seed:
         raise Skipped("the target takes no seed")
-    call = probe.call(probe.example(16, 16), probe.middle(), 5)
+    call = probe.call(probe.example(*SMALL), probe.middle(), 5)
     one, other = probe.run(call).y, probe.run(call).y
     if one.shape != other.shape or not np.array_equal(one, other, equal_nan=True):
         text = "the same seed gave two different results"
@@ -145,9 +160,9 @@ def _as_dtype(probe: Probe, inputs: tuple[np.ndarray, ...]) -> tuple[np.ndarray,
 
 
 def _found(
-    probe: Probe, check: str, keep: np.ndarray, p: float, observations: Iterable[Observation]
+    probe: Probe, check: str, keep: np.ndarray, p: float, observations: Iterable[Observation], level: float = LEVEL
 ) -> Iterator[Finding]:
-    seen = surprising(observations)
+    seen = surprising(observations, level)
     if seen is not None:
         yield _finding(probe, check, seen, _sentence(probe, p, seen, keep.size))
 
@@ -169,9 +184,13 @@ def _sentence(probe: Probe, p: float, seen: Observation, size: int | None = None
         )
         return (
             f"at p = {p} the share {seen.what} is {seen.got:.5f}, where {seen.expected:.5f} is due{inverted} "
-            f"(chance {seen.p_value:.0e}{f', {size:,} decisions' if size else ''})"
+            f"(chance {_small(seen.p_value)}{f', {size:,} decisions' if size else ''})"
         )
     return (
         f"at p = {p} {seen.what} in {seen.got:.4f} of places, where chance has {seen.expected:.4f} "
-        f"(chance {seen.p_value:.0e})"
+        f"(chance {_small(seen.p_value)})"
     )
+
+
+def _small(p_value: float) -> str:
+    return f"{p_value:.0e}" if p_value else "below 1e-300"

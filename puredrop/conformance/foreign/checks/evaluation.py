@@ -8,7 +8,7 @@ import numpy as np
 
 from ...case import Skipped
 from ..finding import Finding
-from ..probe import Probe, brief, shown
+from ..probe import SMALL, Probe, brief, shown
 from ..shrink import Evidence
 from ..target import Call
 from .values import BOUND, close, first, found
@@ -18,7 +18,7 @@ def evaluation(probe: Probe) -> Iterator[Finding]:
     """Evaluation gives what the variant says: mostly x itself."""
     if not probe.target.evaluates:
         raise Skipped("the target has no switch for training")
-    call = probe.call(probe.example(6, 8), probe.middle(), training=False)
+    call = probe.call(probe.example(*SMALL), probe.middle(), training=False)
     yield from found(probe, _fault, call, "evaluation")
 
 
@@ -48,7 +48,7 @@ def _at_zero(probe: Probe) -> Iterator[Finding]:
     if 0.0 not in probe.case.rates:
         raise Skipped("p = 0 is no rate of this variant")
     for dtype in probe.dtypes():
-        call = probe.injected(probe.call(probe.example(6, 8, dtype), probe.require_rate(0.0)))
+        call = probe.injected(probe.call(probe.example(*SMALL, dtype), probe.require_rate(0.0)))
         yield from found(probe, _fault_at_zero, call, "p = 0")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ...case import Skipped
 from ..finding import Finding
 from ..guard import Trouble
-from ..probe import Probe, shown
+from ..probe import SMALL, Probe, shown
 from ..shrink import Evidence
 from ..target import Call
 from .values import as_finding, close, common_factor, first, found
@@ -33,7 +33,7 @@ def gradient(probe: Probe) -> Iterator[Finding]:
 def _faults(probe: Probe, kind: str) -> Iterator[Finding]:
     for p in probe.rates():
         if 0 < p != 1:
-            call = probe.injected(probe.call(probe.example(6, 8), p, 3))
+            call = probe.injected(probe.call(probe.example(*SMALL), p, 3))
             yield from found(probe, fault_of_gradient, call, kind)
 
 
@@ -81,7 +81,7 @@ def gradient_at_one(probe: Probe) -> Iterator[Finding]:
     """At p = 1 nothing reaches the result, so that the gradient is zero, and no NaN."""
     if probe.case.at_one != "zeros":
         raise Skipped("p = 1 does not give zeros here")
-    call = probe.call(probe.example(2, 4), probe.require_rate(1.0))
+    call = probe.call(probe.example(*SMALL), probe.require_rate(1.0))
     try:
         yield from found(probe, _fault_at_one, call, "gradient at p = 1")
     except Trouble as trouble:
@@ -93,14 +93,15 @@ def _fault_at_one(probe: Probe, call: Call) -> Evidence | None:
     got = gradients[0]
     if got is None or not got.any():
         return None
-    bad = "NaN" if np.isnan(got).any() else "not zero"
-    text = f"the gradient at p = 1 is {bad}; 1 / (1 - p) was formed before p = 1 was decided"
+    text = "the gradient at p = 1 is not zero, though nothing may be kept"
+    if np.isnan(got).any():
+        text = "the gradient at p = 1 is NaN; 1 / (1 - p) was formed before p = 1 was decided"
     return Evidence("gradient at p = 1", *shown(np.zeros_like(got), got), text)
 
 
 def nonfinite_gradient(probe: Probe) -> Iterator[Finding]:
     """A NaN in the incoming gradient at a dropped place stays there."""
-    yield from found(probe, _fault_nonfinite, probe.call(probe.example(4, 8), probe.middle()), "nonfinite gradient")
+    yield from found(probe, _fault_nonfinite, probe.call(probe.example(*SMALL), probe.middle()), "nonfinite gradient")
 
 
 def _fault_nonfinite(probe: Probe, call: Call) -> Evidence | None:
@@ -126,7 +127,7 @@ def rate_gradient(probe: Probe) -> Iterator[Finding]:
         raise Skipped("the target's rate cannot be differentiated from outside")
     if probe.case.mean is None:
         raise Skipped("no mean is stated in closed form")
-    call = probe.call(tuple(np.ones_like(a) for a in probe.example(4, 8)), p)
+    call = probe.call(tuple(np.ones_like(a) for a in probe.example(*SMALL)), p)
     probe.last = call
     try:
         got = probe.guard(lambda: ask(call))

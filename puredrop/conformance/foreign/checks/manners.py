@@ -10,7 +10,7 @@ import numpy as np
 from ...case import Skipped
 from ..finding import Finding
 from ..guard import Trouble
-from ..probe import Probe, brief, shown
+from ..probe import SMALL, Probe, brief, shown
 from ..shrink import Evidence, smallest
 from ..target import Call
 from .values import as_finding
@@ -18,7 +18,7 @@ from .values import as_finding
 
 def runs(probe: Probe) -> Iterator[Finding]:
     """An ordinary call gives an array."""
-    call = probe.call(probe.example(6, 8), probe.middle())
+    call = probe.call(probe.example(*SMALL), probe.middle())
     try:
         answer = probe.run(call)
     except Trouble as trouble:
@@ -36,7 +36,7 @@ def untouched(probe: Probe) -> Iterator[Finding]:
     """The inputs are not changed, and the result is new memory wherever something may be dropped."""
     if not probe.target.in_place:
         raise Skipped("the target's arrays cannot be changed")
-    call = probe.call(probe.example(6, 8), probe.middle(), 2)
+    call = probe.call(probe.example(*SMALL), probe.middle(), 2)
     if _fault_touched(probe, call) is not None:
         yield as_finding(*smallest(probe, _fault_touched, call, "untouched"))
 
@@ -54,7 +54,7 @@ def _fault_touched(probe: Probe, call: Call) -> Evidence | None:
 
 def silence(probe: Probe) -> Iterator[Finding]:
     """Nothing is written to the screen."""
-    call = probe.call(probe.example(2, 4), probe.middle())
+    call = probe.call(probe.example(*SMALL), probe.middle())
     probe.guard.printed = ""
     probe.run(call)
     if probe.guard.printed:
@@ -70,7 +70,7 @@ def rate_errors(probe: Probe) -> Iterator[Finding]:
         raise Skipped("the target's rate is fixed")
     above = (1.1,) if 1.0 in probe.case.rates else ()
     for p in (-0.1, *above, float("nan")):
-        call = probe.call(probe.example(2, 4), p)
+        call = probe.call(probe.example(*SMALL), p)
         try:
             answer = probe.run(call)
         except Trouble as trouble:
@@ -78,14 +78,14 @@ def rate_errors(probe: Probe) -> Iterator[Finding]:
                 raise
             continue
         text = f"p = {p} is accepted; refuse rates outside [0, 1] at the door"
-        yield as_finding(call, Evidence("rate errors", "ValueError", brief(answer.y), text))
+        yield as_finding(call, Evidence("rate errors", "ValueError", shown(call.inputs[0], answer.y)[1], text))
         return
 
 
 def shared_axes(probe: Probe) -> Iterator[Finding]:
     """Where the variant has one decision for many elements, they share it."""
     case, p = probe.case, probe.middle()
-    call = probe.call(probe.example(4, 8), p)
+    call = probe.call(probe.example(*SMALL), p)
     if case.index is None or probe.decode is None or case.real_noise or case.in_front:
         raise Skipped("no axes are shared, or the mask is unknown")
     answer = probe.run(call)
@@ -106,7 +106,7 @@ def replay(probe: Probe) -> Iterator[Finding]:
         raise Skipped("no stream was named")
     if probe.masks == "replayed":
         raise Skipped("the stream is how the mask is known")
-    call = probe.call(probe.example(16, 24), probe.middle(), 4)
+    call = probe.call(probe.example(*SMALL), probe.middle(), 4)
     answer = probe.run(call)
     noise, stream = probe.noise(call, answer), probe.replayed(call)
     if noise.shape == stream.shape and not np.array_equal(noise, stream):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..finding import Finding
-from ..probe import Probe, shown
+from ..probe import SMALL, Probe, shown
 from ..shrink import Evidence, Fault, smallest
 from ..target import Call
 
@@ -58,7 +58,7 @@ def _faults(probe: Probe, kind: str) -> Iterator[Finding]:
     for dtype in probe.dtypes():
         for p in probe.rates():
             if 0 < p != 1:  # both ends have checks of their own
-                call = probe.injected(probe.call(probe.example(6, 8, dtype), p, 3))
+                call = probe.injected(probe.call(probe.example(*SMALL, dtype), p, 3))
                 yield from found(probe, fault_of_values, call, kind)
 
 
@@ -88,7 +88,8 @@ def close(got: np.ndarray, expected: np.ndarray) -> bool:
 def _wrong_values(probe: Probe, call: Call, y: np.ndarray, expected: np.ndarray) -> Evidence:
     factor = common_factor(y, expected)
     if factor is not None and probe.case.real_noise is None:
-        text = f"at p = {call.p} what is kept is {factor:.6g} times what it must be{_explained(factor, call.p)}"
+        times = f"{factor:.6g}" if abs(factor - 1) > 1e-4 else f"(1 {factor - 1:+.0e})"
+        text = f"at p = {call.p} what is kept is {times} times what it must be{_explained(factor, call.p)}"
         return Evidence("scale", *shown(expected, y), text)
     text = f"at p = {call.p} the result does not have the values of the formula for what was kept"
     return Evidence("values", *shown(expected, y), text)
@@ -104,6 +105,8 @@ def common_factor(got: np.ndarray, expected: np.ndarray) -> float | None:
 
 
 def _explained(factor: float, p: float) -> str:
+    if abs(factor - 1) < 1e-3:
+        return ""
     q = 1 - p
     causes = {
         q: "it is not scaled by 1 / (1 - p)",
