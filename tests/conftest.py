@@ -8,6 +8,8 @@ import pytest
 
 from puredrop import backends
 
+pytest_plugins = ["pytester"]  # for the tests of our own plugin
+
 if os.environ.get("PUREDROP_REQUIRE_TORCH") and find_spec("torch") is None:
     raise RuntimeError("PUREDROP_REQUIRE_TORCH is set and PyTorch is not installed: its comparisons would be skipped")
 

@@ -37,7 +37,12 @@ LAYERS = (
     "demo",
     "cli",
 )
-ONLY_IN = {"numba": {"backends/numba.py"}, "llvmlite": {"backends/numba.py"}, "cupy": {"backends/cupy.py"}}
+ONLY_IN = {
+    "numba": {"backends/numba.py"},
+    "llvmlite": {"backends/numba.py"},
+    "cupy": {"backends/cupy.py"},
+    "pytest": {"conformance/pytest_plugin.py"},  # which only pytest imports
+}
 
 
 def imports(path):
