@@ -26,7 +26,10 @@ reason = "as the paper of 2012"
 
 
 @pytest.fixture
-def project(pytester):
+def project(pytester, monkeypatch):
+    monkeypatch.setenv(
+        "PUREDROP_BACKEND", "numpy"
+    )  # pytester forgets what is imported inside, which Numba does not bear
     pytester.makepyfile(mine=MODULE)
     return pytester
 

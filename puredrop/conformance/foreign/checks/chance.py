@@ -69,7 +69,12 @@ CONTINUOUS = (
 
 def rows(probe: Probe) -> Iterator[Finding]:
     """Rows of the mask are independent, at every distance."""
-    return _structure(probe, "rows", (0.5, 0.9), lambda keep, q: [*repeats(keep, q, 0), *lags(keep, q, 0)])
+
+    def observe(keep: np.ndarray, q: float) -> list[Observation]:
+        keep = _distinct(keep, 1)
+        return [*repeats(keep, q, 0), *lags(keep, q, 0)]
+
+    return _structure(probe, "rows", (0.5, 0.9), observe)
 
 
 def columns(probe: Probe) -> Iterator[Finding]:
@@ -84,7 +89,7 @@ def neighbours(probe: Probe) -> Iterator[Finding]:
 
 def parts(probe: Probe) -> Iterator[Finding]:
     """The parts of a batch have masks of their own."""
-    return _structure(probe, "shards", (0.5,), shards)
+    return _structure(probe, "shards", (0.5,), lambda keep, q: shards(_distinct(keep, 1), q))
 
 
 def _structure(
@@ -113,12 +118,20 @@ def _rate_of(masks: Sequence[np.ndarray], q: float) -> tuple[float, float]:
     return dropped / n, LEVEL**2
 
 
+def _distinct(keep: np.ndarray, axis: int) -> np.ndarray:
+    """The mask without lines that repeat another: that is a finding of their own check, and no independent evidence."""
+    lines = np.ascontiguousarray(np.moveaxis(keep, axis, 0))
+    first = {line.tobytes(): number for number, line in reversed(list(enumerate(lines)))}
+    return keep if len(first) == len(lines) else keep.take(sorted(first.values()), axis)
+
+
 def calls(probe: Probe) -> Iterator[Finding]:
     """Different seeds give different masks, in place and shifted."""
     for p in probe.rates(0.5):
         masks = list(probe.matrices(5, *probe.size(*LARGE), p))
         q, level = _rate_of(masks, probe.case.drop_rate(p))
-        seen = surprising(across_calls(masks, q), level)
+        columns = _distinct(np.concatenate(masks), 1)
+        seen = surprising(across_calls(np.split(columns, len(masks)), q), level)
         if seen is not None:
             reused = all(np.array_equal(masks[0], mask) for mask in masks)
             text = "the mask is reused: five calls with different seeds drop the same elements"
