@@ -19,6 +19,8 @@ PYTHON = [block for kind, block in BLOCKS if kind == "python"]
 PLAIN = [block for kind, block in BLOCKS if kind == ""]
 TOML = [block for kind, block in BLOCKS if kind == "toml"]
 
+PLUGIN = ("-p", "no:hypothesispytest", "-p", "puredrop.conformance.pytest_plugin")  # Hypothesis takes a second a run
+
 
 @pytest.fixture
 def project(pytester, monkeypatch):
@@ -38,20 +40,20 @@ def test_the_first_finding(project, capsys):
 def test_the_plugin_on_the_command_line(project):
     [command] = [block for block in PLAIN if block.startswith("pytest")]
     arguments = command.split()[1:]
-    result = project.runpytest_inprocess("-p", "puredrop.conformance.pytest_plugin", *arguments)
+    result = project.runpytest_inprocess(*PLUGIN, *arguments)
     assert result.ret == 1
     assert "it is not scaled by 1 / (1 - p)" in result.stdout.str()
 
 
 def test_the_fixture_with_known_deviations(project):
     project.makepyfile(test_mine=PYTHON[2])
-    project.runpytest_inprocess("-p", "puredrop.conformance.pytest_plugin").assert_outcomes(passed=1)
+    project.runpytest_inprocess(*PLUGIN).assert_outcomes(passed=1)
 
 
 def test_the_list_of_known_deviations(project):
     project.makefile(".toml", known=TOML[0])
     arguments = ("--puredrop", "mine:dropout", "--puredrop-known", "known.toml", "-k", "scale and not gradient")
-    result = project.runpytest_inprocess("-p", "puredrop.conformance.pytest_plugin", *arguments)
+    result = project.runpytest_inprocess(*PLUGIN, *arguments)
     assert result.parseoutcomes()["xfailed"] == 1
 
 

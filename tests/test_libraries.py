@@ -1,5 +1,6 @@
 """The dropouts of other libraries in front of the kit: what is found, and how it is told."""
 
+import dataclasses
 import json
 from importlib.util import find_spec
 
@@ -149,7 +150,10 @@ def test_names_are_distinct():
     assert len({row.name for row in ROWS}) == len(ROWS)
 
 
-def test_the_command(tmp_path, capsys, torch):
+def test_the_command(tmp_path, capsys, torch, monkeypatch):
+    few = ("evaluation", "rate errors", "signed zero")
+    rows = tuple(dataclasses.replace(row, only=few) for row in ROWS if row.library == "torch")
+    monkeypatch.setattr(libraries.run, "ROWS", rows)
     where = [f"--json={tmp_path / 'matrix.json'}", f"--html={tmp_path / 'pages'}"]
     attention = "functional.scaled_dot_product_attention"
     assert cli.main(["conform", "torch", "--operation", attention, *where]) == 1

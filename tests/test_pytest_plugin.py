@@ -2,7 +2,9 @@
 
 import pytest
 
-PLUGIN = ("-p", "puredrop.conformance.pytest_plugin")
+import puredrop.conformance.pytest_plugin  # noqa: F401  # once, for pytester forgets what is imported inside
+
+PLUGIN = ("-p", "no:hypothesispytest", "-p", "puredrop.conformance.pytest_plugin")  # Hypothesis takes a second a run
 MODULE = """
 import numpy as np
 

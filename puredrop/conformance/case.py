@@ -42,7 +42,7 @@ def part_of_x(of: Any, x: np.ndarray, *rest: np.ndarray) -> Arrays:
     return x[of], *rest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a row is itself, and may be a key
 class Case:
     """One variant. A check that does not apply is named in `not_applicable`, with the reason.
 

@@ -8,6 +8,7 @@ formula made.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
@@ -42,6 +43,11 @@ def own_noise(case: Case, inputs: Arrays, p: float, seed: int = 0) -> np.ndarray
     return np.asarray(case.call(*inputs, p, key=Key(seed), return_mask=True)[1])
 
 
+def undrawn_noise(case: Case, inputs: Arrays, p: float) -> np.ndarray:
+    """What puredrop returns for such inputs in evaluation: noise that changes nothing."""
+    return np.asarray(case.call(*inputs, p, key=Key(0), training=False, return_mask=True)[1])
+
+
 def as_noise(decoded: np.ndarray, template: np.ndarray) -> np.ndarray | None:
     """What was decoded, in the shape of the noise; None where it does not fit."""
     if decoded.ndim != template.ndim:
@@ -51,6 +57,7 @@ def as_noise(decoded: np.ndarray, template: np.ndarray) -> np.ndarray | None:
     return decoded if decoded.shape == template.shape else None
 
 
+@cache
 def decoder_of(case: Case) -> Decoder | None:
     """The first decoder that gives back the noise of the variant's own formula, or None."""
     rates = [p for p in case.rates if 0 < p != 1]
