@@ -8,7 +8,6 @@ that agree is binomial.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
@@ -87,11 +86,6 @@ def shards(keep: np.ndarray, p: float, counts: Sequence[int] = (2, 3, 4, 8)) -> 
 def agreement(a: np.ndarray, b: np.ndarray, p: float, what: str) -> Observation:
     """How often two parts of masks, with no decision in common, agree."""
     return _count(what, int((a == b).sum()), a.size, _agree(p))
-
-
-def most_common(keep: np.ndarray, axis: int) -> int:
-    """How often the commonest line along an axis occurs."""
-    return Counter(line.tobytes() for line in np.moveaxis(keep, axis, 0)).most_common(1)[0][1]
 
 
 def _count(what: str, count: int, n: int, q: float) -> Observation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from types import MappingProxyType
@@ -71,8 +71,6 @@ class LibraryRow:
         exec(self.lines_before(), names)  # our own lines, from the modules of this package
         code = compile(self.expression, f"<{self.name}>", "eval")
         target = _BUILDERS[self.arrays](self, names, code)
-        from dataclasses import replace
-
         return replace(target, name=self.name, rates=self.rates, stream=self.stream)
 
     def lines_before(self) -> str:

@@ -14,7 +14,7 @@ from ..guard import Trouble
 from ..masks import own_noise
 from ..probe import SMALL, Probe, brief, shown
 from ..shrink import Evidence
-from ..target import Call
+from ..target import Answer, Call
 from .values import as_finding, close, common_factor, fault_of_values, found
 
 ACCIDENTS = (ArithmeticError, LookupError, AttributeError, NameError, AssertionError)
@@ -196,8 +196,6 @@ def half_precision(probe: Probe) -> Iterator[Finding]:
 
 
 def _biased(probe: Probe, call: Call, y: np.ndarray) -> Evidence | None:
-    from ..target import Answer
-
     expected = probe.expected(call, probe.noise(call, Answer(y)))
     kept = (expected != 0) & (np.abs(expected) > 2**-10)
     if expected.shape != call.inputs[0].shape or y.shape != expected.shape or not kept.any():

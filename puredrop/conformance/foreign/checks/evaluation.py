@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ....random import Key
 from ...case import Skipped
 from ..finding import Finding
 from ..probe import SMALL, Probe, brief, shown
@@ -53,8 +54,6 @@ def _at_zero(probe: Probe) -> Iterator[Finding]:
 
 
 def _fault_at_zero(probe: Probe, call: Call) -> Evidence | None:
-    from ....random import Key
-
     y = probe.run(call).y
     expected = np.asarray(probe.case.call(*call.inputs, 0.0, key=Key(0), training=True, backend="numpy"))
     bound = BOUND.get(str(expected.dtype), 0.0)

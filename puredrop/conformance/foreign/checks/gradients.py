@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ....random import Key
 from ...case import Skipped
 from ..finding import Finding
 from ..guard import Trouble
@@ -57,8 +58,6 @@ def fault_of_gradient(probe: Probe, call: Call) -> Evidence | None:
 
 def incoming(probe: Probe, call: Call) -> np.ndarray:
     """An incoming gradient without zeros, in the shape and dtype of the variant's result."""
-    from ....random import Key
-
     y = np.asarray(probe.case.call(*call.inputs, call.p, key=Key(0), backend="numpy"))
     ramp = 1 + np.arange(y.size).reshape(y.shape) % 7 / 4
     return np.asarray(ramp, y.dtype)
