@@ -1,4 +1,4 @@
-"""The command line: puredrop demo | verify | masks | bench | reproduce | variants | backends."""
+"""The command line: puredrop demo | verify | conform | masks | bench | reproduce | variants | backends."""
 
 from __future__ import annotations
 
@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--json", action="store_true", help="print JSON in place of the table")
     verify.set_defaults(run=_verify)
 
+    _add_conform(commands)
     _add_masks(commands)
 
     bench = commands.add_parser("bench", help="time dropout beside PyTorch, NumPy's generator and a plain copy")
@@ -112,6 +113,15 @@ def _add_reproduce(commands: Any) -> None:
     reproduce.add_argument("--epochs", type=int, help="fewer for a quick look")
     reproduce.add_argument("--samples", type=int, help="Monte-Carlo samples, fewer for a quick look")
     reproduce.set_defaults(run=_reproduce)
+
+
+def _add_conform(commands: Any) -> None:
+    conform = commands.add_parser("conform", help="hold the dropouts of other libraries against the same checks")
+    conform.add_argument("names", nargs="*", metavar="library", help="torch, jax, flax, keras, ...; all by default")
+    conform.add_argument("--operation", action="append", metavar="NAME", help="only this one; may be repeated")
+    conform.add_argument("--json", nargs="?", const="-", metavar="FILE", help="write JSON, to the screen without FILE")
+    conform.add_argument("--html", metavar="FOLDER", help="write pages there: the matrix, and one for each finding")
+    conform.set_defaults(run=_conform)
 
 
 def _add_masks(commands: Any) -> None:
@@ -189,6 +199,21 @@ def _compared_streams(args: argparse.Namespace) -> tuple[list[Any], Callable[[An
     if args.layers or args.backend or args.host_emulation:
         raise ValueError("--streams compares masks with other libraries; leave the options of backends and layers out")
     return comparison.verify_streams(args.names or None, progress=_progress()), comparison.as_text
+
+
+def _conform(args: argparse.Namespace) -> int:
+    from .conformance import libraries
+
+    for path in filter(None, (args.html, args.json if args.json != "-" else None)):
+        _require_folder(Path(path).parent)
+    result = libraries.conform(args.names or None, args.operation, progress=_progress())
+    text = json.dumps(libraries.as_json(result), indent=1)
+    print(text if args.json == "-" else libraries.as_text(result))
+    if args.json not in (None, "-"):
+        Path(args.json).write_text(text + "\n")
+    if args.html:
+        print(libraries.write_html(result, args.html), file=sys.stderr)
+    return int(bool(result.findings))
 
 
 def _masks(args: argparse.Namespace) -> int:

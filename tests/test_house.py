@@ -45,6 +45,7 @@ ONLY_IN = {
         "backends/cupy.py",
         *(f"backends/emulation/{name}.py" for name in ("arrays", "device", "launch", "memory")),
     },
+    "pytest": {"conformance/pytest_plugin.py"},  # which only pytest imports
 }
 
 
