@@ -1,4 +1,4 @@
-"""The command line: puredrop demo | verify | masks | bench | variants | backends."""
+"""The command line: puredrop demo | verify | conform | masks | bench | reproduce | variants | backends."""
 
 from __future__ import annotations
 
@@ -16,6 +16,19 @@ import numpy as np
 
 from . import __version__, backends, streams
 from .variants.door import whole_number
+
+# The tables of `reproduce`, which is imported when it is run.
+REPRODUCIBLE = (
+    "uci",
+    "ensembles",
+    "concrete",
+    "mnist",
+    "ood",
+    "active",
+    "recurrent",
+    "variance-shift",
+    "early-dropout",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--json", action="store_true", help="print JSON in place of the table")
     verify.set_defaults(run=_verify)
 
+    _add_conform(commands)
     _add_masks(commands)
 
     bench = commands.add_parser("bench", help="time dropout beside PyTorch, NumPy's generator and a plain copy")
@@ -79,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--picture", metavar="FILE", help="draw the times into a .png or .svg file")
     bench.set_defaults(run=_bench)
 
+    _add_reproduce(commands)
+
     catalogue = commands.add_parser("variants", help="every variant, a line each")
     catalogue.add_argument("--markdown", action="store_true", help="as docs/variants.md has it: formulas and sources")
     catalogue.add_argument("--pictures", metavar="FOLDER", help="draw the masks there, as docs/variants.md shows them")
@@ -87,6 +103,28 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("backends", help="every backend: usable, or why not and what to install")
     listing.set_defaults(run=_backends)
     return parser
+
+
+def _add_reproduce(commands: Any) -> None:
+    reproduce = commands.add_parser("reproduce", help="compute a published table again, and compare")
+    reproduce.add_argument("table", choices=REPRODUCIBLE)
+    reproduce.add_argument("--sets", metavar="NAMES", help="yacht,energy: some of the sets in the folder")
+    reproduce.add_argument("--data", metavar="FOLDER", help="what holds the sets (default: $PUREDROP_DATA)")
+    reproduce.add_argument("--report", default="report", metavar="FOLDER", help="where it goes (default: report)")
+    reproduce.add_argument("--seed", type=int, default=0)
+    reproduce.add_argument("--grid", action="store_true", help="uci: choose rate and precision by validation")
+    reproduce.add_argument("--epochs", type=int, help="fewer for a quick look")
+    reproduce.add_argument("--samples", type=int, help="Monte-Carlo samples, fewer for a quick look")
+    reproduce.set_defaults(run=_reproduce)
+
+
+def _add_conform(commands: Any) -> None:
+    conform = commands.add_parser("conform", help="hold the dropouts of other libraries against the same checks")
+    conform.add_argument("names", nargs="*", metavar="library", help="torch, jax, flax, keras, ...; all by default")
+    conform.add_argument("--operation", action="append", metavar="NAME", help="only this one; may be repeated")
+    conform.add_argument("--json", nargs="?", const="-", metavar="FILE", help="write JSON, to the screen without FILE")
+    conform.add_argument("--html", metavar="FOLDER", help="write pages there: the matrix, and one for each finding")
+    conform.set_defaults(run=_conform)
 
 
 def _add_masks(commands: Any) -> None:
@@ -166,6 +204,21 @@ def _compared_streams(args: argparse.Namespace) -> tuple[list[Any], Callable[[An
     return comparison.verify_streams(args.names or None, progress=_progress()), comparison.as_text
 
 
+def _conform(args: argparse.Namespace) -> int:
+    from .conformance import libraries
+
+    for path in filter(None, (args.html, args.json if args.json != "-" else None)):
+        _require_folder(Path(path).parent)
+    result = libraries.conform(args.names or None, args.operation, progress=_progress())
+    text = json.dumps(libraries.as_json(result), indent=1)
+    print(text if args.json == "-" else libraries.as_text(result))
+    if args.json not in (None, "-"):
+        Path(args.json).write_text(text + "\n")
+    if args.html:
+        print(libraries.write_html(result, args.html), file=sys.stderr)
+    return int(bool(result.findings))
+
+
 def _masks(args: argparse.Namespace) -> int:
     if args.save:
         _require_folder(Path(args.save).parent)
@@ -236,6 +289,14 @@ def _benched(args: argparse.Namespace) -> tuple[dict[str, Any], Callable[[dict[s
     if args.suite == "load":
         return bench.run_load(calls=500 if args.quick else 5000), bench.load_table
     return bench.run(preset="quick" if args.quick else "full", progress=_progress(), suite=args.suite), bench.table
+
+
+def _reproduce(args: argparse.Namespace) -> int:
+    from . import reproduce
+
+    names = args.sets.split(",") if args.sets else None
+    reproduce.run(args.table, names, args.data, args.report, args.seed, args.epochs, args.samples, args.grid)
+    return 0
 
 
 def _require_folder(folder: Path) -> None:

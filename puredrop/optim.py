@@ -14,16 +14,23 @@ import numpy as np
 from .backends import on_host
 from .nn.module import Parameter
 from .tensor import Tensor
+from .variants.door import broadcasts
 
 Rate: TypeAlias = float | Callable[[int], float]
+Decay: TypeAlias = float | list[Any]
 
 
 class Optimizer:
-    """Base: parameters, a rate, and what is remembered for each parameter between steps. Updates are in place."""
+    """Base: parameters, a rate, and what is remembered for each parameter between steps. Updates are in place.
+
+    weight_decay: a number, or a list with a number or an array for each parameter; an array broadcasts to it, so that
+    the members of a stack may have a decay each.
+    """
 
     memory: tuple[str, ...] = ()  # the arrays kept for each parameter
+    decoupled = False  # whether the decay acts on the parameter before the step, and not by way of the gradient
 
-    def __init__(self, params: Iterable[Parameter], lr: Rate) -> None:
+    def __init__(self, params: Iterable[Parameter], lr: Rate, weight_decay: Decay = 0.0) -> None:
         self.params = list(params) if isinstance(params, Iterable) else [params]
         if not self.params:
             raise ValueError(f"{type(self).__name__}: no parameters to optimise")
@@ -34,11 +41,26 @@ class Optimizer:
         if not callable(lr) and not lr >= 0:
             raise ValueError(f"{type(self).__name__}: lr must be at least 0, got {lr}")
         self.lr = lr
+        self.weight_decay = weight_decay
+        self._decays = [self._decay_of(i, p) for i, p in enumerate(self.params)]
         self.steps = 0
         # zeros_like, and not p.data * 0: that would be no array for a parameter without axes, and nothing would be kept
         self.kept: dict[str, list[Any]] = {
             name: [p.backend.xp.zeros_like(p.data) for p in self.params] for name in self.memory
         }
+
+    def _decay_of(self, i: int, p: Parameter) -> Any:
+        """What parameter i decays by: a number, or an array of the parameter's dtype."""
+        given = self.weight_decay if isinstance(self.weight_decay, (list, tuple)) else [self.weight_decay] * (i + 1)
+        count, name = len(self.params), type(self).__name__
+        if isinstance(self.weight_decay, (list, tuple)) and len(given) != count:
+            raise ValueError(f"{name}: weight_decay must list one for each of {count} parameters, got {len(given)}")
+        decay = np.asarray(given[i], p.dtype) if np.ndim(given[i]) else float(given[i])
+        if not np.all(decay >= 0):
+            raise ValueError(f"{name}: weight_decay must be at least 0, got {given[i]}")
+        if not broadcasts(np.shape(decay), p.shape):
+            raise ValueError(f"{name}: weight_decay of shape {np.shape(decay)} does not broadcast to {p.shape}")
+        return p.backend.xp.asarray(decay) if np.ndim(decay) else decay
 
     @property
     def rate(self) -> float:
@@ -51,7 +73,17 @@ class Optimizer:
         self.steps += 1
         for i, p in enumerate(self.params):
             if p.grad is not None:
-                self.update(p.data, p.grad, lr, {name: arrays[i] for name, arrays in self.kept.items()})
+                g = self._decayed(p.data, p.grad, lr, self._decays[i])
+                self.update(p.data, g, lr, {name: arrays[i] for name, arrays in self.kept.items()})
+
+    def _decayed(self, x: Any, g: Any, lr: float, decay: Any) -> Any:
+        """The gradient of the decayed loss; where decay is decoupled g, with x made smaller in place."""
+        if isinstance(decay, float) and decay == 0.0:
+            return g
+        if not self.decoupled:
+            return g + decay * x
+        x *= 1 - lr * decay
+        return g
 
     def update(self, x: Any, g: Any, lr: float, kept: dict[str, Any]) -> None:
         """Change x, and what is kept for it, in place."""
@@ -99,33 +131,31 @@ class SGD(Optimizer):
         lr: Rate,
         momentum: float = 0.0,
         nesterov: bool = False,
-        weight_decay: float = 0.0,
+        weight_decay: Decay = 0.0,
         max_norm: float | None = None,
     ) -> None:
-        super().__init__(params, lr)
-        self.momentum, self.nesterov = momentum, nesterov
-        self.weight_decay, self.max_norm = weight_decay, max_norm
+        super().__init__(params, lr, weight_decay)
+        self.momentum, self.nesterov, self.max_norm = momentum, nesterov, max_norm
 
     def update(self, x: Any, g: Any, lr: float, kept: dict[str, Any]) -> None:
-        if not self._fused(x, g, lr, kept["velocity"]):
+        in_one_pass = self.params[0].backend.fused.get("sgd")
+        if not (in_one_pass and in_one_pass(x, g, kept["velocity"], lr, self.momentum, self.nesterov)):
             self._composed(x, g, lr, kept)
-        if self.max_norm is not None and x.ndim > 1:
-            limit_norm(x, self.max_norm)
-
-    def _fused(self, x: Any, g: Any, lr: float, velocity: Any) -> bool:
-        """In one pass, where the backend can."""
-        step = self.params[0].backend.fused.get("sgd")
-        return step is not None and step(x, g, velocity, lr, self.momentum, self.nesterov, self.weight_decay)
 
     def _composed(self, x: Any, g: Any, lr: float, kept: dict[str, Any]) -> None:
-        if self.weight_decay:
-            g = g + self.weight_decay * x
         if self.momentum:
             v = kept["velocity"]  # zero before the first step, so that step gives v = g
             v *= self.momentum
             v += g
             g = g + self.momentum * v if self.nesterov else v
         x -= lr * g
+
+    def step(self) -> None:
+        super().step()
+        for p in self.params:
+            lead = 2 if getattr(p, "stacked", False) else 1  # the axes that number units
+            if self.max_norm is not None and p.grad is not None and p.ndim > lead:
+                limit_norm(p.data, self.max_norm, lead)
 
 
 class Adam(Optimizer):
@@ -142,16 +172,14 @@ class Adam(Optimizer):
         lr: Rate = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        weight_decay: Decay = 0.0,
     ) -> None:
-        super().__init__(params, lr)
+        super().__init__(params, lr, weight_decay)
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"{type(self).__name__}: betas must lie in [0, 1), got {betas}")
-        self.betas, self.eps, self.weight_decay = betas, eps, weight_decay
+        self.betas, self.eps = betas, eps
 
     def update(self, x: Any, g: Any, lr: float, kept: dict[str, Any]) -> None:
-        if self.weight_decay:
-            g = g + self.weight_decay * x
         (b1, b2), m, v = self.betas, kept["m"], kept["v"]
         m *= b1
         m += (1 - b1) * g
@@ -166,31 +194,30 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019): x *= 1 - lr weight_decay before Adam's step."""
 
+    decoupled = True
+
     def __init__(
-        self, params: Iterable[Parameter], lr: Rate = 1e-3, weight_decay: float = 1e-2, **options: Any
+        self, params: Iterable[Parameter], lr: Rate = 1e-3, weight_decay: Decay = 1e-2, **options: Any
     ) -> None:
-        super().__init__(params, lr, **options)
-        self.decay = weight_decay
-
-    def update(self, x: Any, g: Any, lr: float, kept: dict[str, Any]) -> None:
-        x *= 1 - lr * self.decay
-        super().update(x, g, lr, kept)
+        super().__init__(params, lr, weight_decay=weight_decay, **options)
 
 
-def limit_norm(x: Any, max_norm: float) -> None:
-    """Scale each row of x (all axes but the first together) down to the norm, in place."""
-    norms = (x * x).sum(axis=tuple(range(1, x.ndim)), keepdims=True) ** 0.5  # (rows, 1, ...)
+def limit_norm(x: Any, max_norm: float, lead: int = 1) -> None:
+    """Scale each row of x (all axes but the first `lead` together) down to the norm, in place."""
+    norms = (x * x).sum(axis=tuple(range(lead, x.ndim)), keepdims=True) ** 0.5  # (rows, 1, ...)
     x *= (max_norm / norms.clip(max_norm)).astype(x.dtype)
 
 
 def clip_grad_norm(params: Iterable[Parameter], max_norm: float) -> float:
     """Scale all gradients so that their joint norm is at most `max_norm`; returns the norm before.
 
-    Raises: ValueError where the norm is not finite (nothing is changed).
+    Raises: ValueError where the norm is not finite (nothing is changed), or for a stack, whose members it would join.
     """
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm: max_norm must be above 0, got {max_norm}")
     reached = [p for p in params if p.grad is not None]
+    if any(getattr(p, "stacked", False) for p in reached):
+        raise ValueError("clip_grad_norm: one norm would join the members of a stack; use clip_grad_value")
     norm = math.sqrt(sum(float((p.grad.astype(np.float64) ** 2).sum()) for p in reached))
     if not math.isfinite(norm):
         raise ValueError(f"clip_grad_norm: the gradients' norm is {norm}; the loss or a step before it has overflowed")

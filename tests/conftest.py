@@ -11,6 +11,8 @@ from puredrop import backends
 from puredrop.backends import emulation
 from puredrop.backends.cuda import compiled
 
+pytest_plugins = ["pytester"]  # for the tests of our own plugin
+
 REQUIRED = {"PUREDROP_REQUIRE_TORCH": ("torch",), "PUREDROP_REQUIRE_JAX": ("jax", "flax", "equinox")}
 for variable, packages in REQUIRED.items():
     missing = [package for package in packages if os.environ.get(variable) and find_spec(package) is None]

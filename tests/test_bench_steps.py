@@ -32,7 +32,8 @@ def test_both_sides_take_the_same_step(torch, monkeypatch, name):
     model = without_dropout(torch, model).double()
     first = {key: value.detach().numpy().copy() for key, value in model.named_parameters()}
     monkeypatch.setattr(steps, "LEARNING_RATE", 0.1)
-    calls = steps.step_calls(torch, model, x[: len(x) // 4].astype(np.float64), quarter(loss, x, name), "numpy")
+    some = x[:, : x.shape[1] // 4] if name == "stack" else x[: len(x) // 4]
+    calls = steps.step_calls(torch, model, some.astype(np.float64), quarter(loss, x, name), "numpy")
     twin = calls["puredrop"].args[1]
     for call in calls.values():
         call()
@@ -45,7 +46,7 @@ def test_both_sides_take_the_same_step(torch, monkeypatch, name):
 
 def quarter(loss, x, name):
     """The loss of the first quarter of the examples, where it has labels."""
-    return loss if name in ("lstm", "transformer") else steps._classes(len(x) // 4)
+    return loss if name in ("lstm", "transformer", "stack") else steps._classes(len(x) // 4)
 
 
 def test_a_row_holds_times_and_ratios(result):
@@ -65,7 +66,7 @@ def test_the_table_says_which_kernels_ran(result):
 
 
 def test_unknown_models_are_named():
-    with pytest.raises(ValueError, match="unknown model gru; known are mlp, lstm, lenet, transformer"):
+    with pytest.raises(ValueError, match="unknown model gru; known are mlp, lstm, lenet, transformer, stack"):
         bench.run_steps(["gru"])
 
 

@@ -12,7 +12,6 @@ import puredrop
 from puredrop import Key, Tensor, backends, conformance
 from puredrop.backends.select import composed_drop
 from puredrop.conformance import CASES, CHECKS, STATISTICAL, own, run_check
-from puredrop.conformance.checks.statistics import binomial_p_value
 from puredrop.random import Index
 
 
@@ -128,103 +127,6 @@ def test_a_variant_that_takes_the_draws_of_any_key_is_found(variant):
     assert (row.status, row.reason.split(";")[0]) == ("failed", "a key that is one of several draws was accepted")
 
 
-# --------------------------------------------------------------------------------------------------------- foreign
-def right(x, p, seed):
-    keep = np.random.default_rng([seed, 99]).random(x.shape) >= p
-    y = np.zeros_like(x)
-    y[keep] = x[keep] * x.dtype.type(1 / (1 - p)) if p < 1 else 0
-    return y
-
-
-def scaled_by_p(x, p, seed):
-    return np.where(np.random.default_rng(seed).random(x.shape) >= p, x / max(p, 1e-9), 0).astype(x.dtype)
-
-
-def multiplies(x, p, seed):
-    keep = np.random.default_rng(seed).random(x.shape) >= p
-    with np.errstate(all="ignore"):
-        return (x * (keep / np.float64(1 - p)).astype(x.dtype)).astype(x.dtype)
-
-
-def off(x, p, seed):
-    return np.where(np.random.default_rng(seed).random(x.shape) >= p * 1.01, x / max(1e-9, 1 - p), 0).astype(x.dtype)
-
-
-def repeats(x, p, seed):
-    rows = x.shape[0] if x.ndim else 1
-    keep = np.random.default_rng(seed).random((32, *x.shape[1:])) >= p
-    keep = keep[np.arange(rows) % 32].reshape(x.shape)
-    return np.where(keep, x / max(1e-9, 1 - p), 0).astype(x.dtype)
-
-
-def ignores_seed(x, p, seed):
-    return right(x, p, 0)
-
-
-def in_place(x, p, seed):
-    x *= right(np.ones_like(x), p, seed)
-    return x
-
-
-def aliases(x, p, seed):
-    return x if p == 0 else right(x, p, seed)
-
-
-def doubles_in_3d(x, p, seed):
-    return right(x, p, seed) * x.dtype.type(2 if x.ndim == 3 else 1)
-
-
-def widens(x, p, seed):
-    return right(x.astype(np.float64), p, seed)
-
-
-def broken(x, p, seed):
-    raise RuntimeError("no dropout today")
-
-
-def test_a_right_function_has_no_findings():
-    report = conformance.check(right, like="dropout")
-    assert report.findings == []
-    assert report.passed
-    assert "12 passed, 0 failed" in str(report)
-
-
-@pytest.mark.parametrize(
-    ("function", "finding"),
-    [
-        (scaled_by_p, "formula: at p = 0.0 in float32 the result does not have the values"),
-        (multiplies, "nonfinite: nan at a dropped place reaches the result"),
-        (multiplies, "all dropped: p = 1 must give zeros"),
-        (off, "rate: at p = 0.5 the share dropped is 0.50"),
-        (off, "structure: at p = 0.9, rows at distance 1 agree in 0.83"),
-        (repeats, "structure: at p = 0.5 only 32 of 256 rows"),
-        (ignores_seed, "calls: at p = 0.9, masks of seeds 1 and 0 agree in 1.0000"),
-        (in_place, "untouched: "),
-        (aliases, "untouched: at p = 0.0 an input was changed, or the result shares its memory"),
-        (doubles_in_3d, "shapes: an array of shape (3, 4, 5) does not have the values"),
-        (widens, "formula: float32 in gives float64 out"),
-        (broken, "formula: RuntimeError: no dropout today"),
-    ],
-)
-def test_wrong_functions_are_told_what_is_wrong(function, finding):
-    assert any(found.startswith(finding) for found in conformance.check(function).findings), conformance.check(function)
-
-
-def test_pytorch_conforms_but_for_its_known_deviations(torch):
-    def theirs(x, p, seed):
-        torch.manual_seed(seed)
-        return torch.nn.functional.dropout(torch.tensor(x), p).numpy()
-
-    found = {finding.split(":")[0] for finding in conformance.check(theirs).findings}
-    # PyTorch multiplies by the mask on a CPU (NaN stays, dropped negatives are -0) and draws in memory order.
-    assert found == {"nonfinite", "all dropped", "layout"}
-
-
-def test_unknown_variants_are_refused():
-    with pytest.raises(ValueError, match="unknown variant 'drop'; known are dropout"):
-        conformance.check(right, like="drop")
-
-
 # --------------------------------------------------------------------------------------------------------- the matrix
 def test_skips_and_inapplicable_checks_are_never_passes(monkeypatch):
     case = dataclasses.replace(CASES["dropout"], not_applicable={"nested": "for the test"})
@@ -260,10 +162,3 @@ def test_progress_is_told_of_every_cell():
     rows = conformance.verify(["dropout"], on=["numpy"], progress=lambda *args: told.append(args))
     assert [done for done, *_ in told] == list(range(1, len(rows) + 1))
     assert {total for _, total, _ in told} == {len(rows)}
-
-
-def test_binomial_p_value_is_exact():
-    scipy = pytest.importorskip("scipy.stats")
-    for k, n, q in ((0, 10, 0.5), (7, 10, 0.3), (480, 1000, 0.5), (99_000, 100_000, 0.99)):
-        tails = min(scipy.binom.cdf(k, n, q), scipy.binom.sf(k - 1, n, q))
-        assert np.isclose(binomial_p_value(k, n, q), min(1, 2 * tails), rtol=1e-6)

@@ -35,6 +35,7 @@ LAYERS = (
     "bench",
     "interop",
     "demo",
+    "reproduce",
     "cli",
 )
 ONLY_IN = {
@@ -44,6 +45,7 @@ ONLY_IN = {
         "backends/cupy.py",
         *(f"backends/emulation/{name}.py" for name in ("arrays", "device", "launch", "memory")),
     ),
+    "pytest": ("conformance/pytest_plugin.py",),  # which only pytest imports
 }
 
 

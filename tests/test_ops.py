@@ -9,7 +9,6 @@ from puredrop import Key, Tensor, backends, grad, gradcheck, ops
 from puredrop.backends.select import select
 from puredrop.ops import pooling
 from puredrop.ops.convolution import correlate
-from puredrop.ops.memory import in_order
 from puredrop.ops.weights import straight_through
 from puredrop.ops.windows import window_of
 from puredrop.random import Draw, Index, threshold
@@ -62,6 +61,7 @@ CASES = {
     "reshape": [(lambda a: (a * a).reshape(4, 3), [normal(3, 4)]), (lambda a: (a * a).flatten(1), [normal(2, 3, 2)])],
     "transpose": [(lambda a: (a * a).transpose(2, 0, 1), [normal(2, 3, 4)]), (lambda a: (a * a).T, [normal(2, 3)])],
     "swap": [(lambda a: ops.shape.swap(a * a), [normal(2, 3)])],
+    "in_order": [(lambda a: ops.memory.in_order((a * a).T), [normal(2, 3)])],
     "swapaxes": [(lambda a: (a * a).swapaxes(0, 2), [normal(2, 3, 4)])],
     "broadcast_to": [(lambda a: ops.broadcast_to(a * a, shape=(2, 3, 4)), [normal(3, 1)])],
     "take": [
@@ -124,6 +124,11 @@ CASES = {
         (lambda x, w, b: ops.linear(x, w, b), [normal(3, 4), normal(2, 4), normal(2)]),
         (lambda x, w: ops.linear(x, w, 0.0), [normal(2, 3, 4), normal(5, 4)]),
     ],
+    "stacked_linear": [
+        (lambda x, w, b: ops.stacked_linear(x, w, b), [normal(2, 3, 4), normal(2, 5, 4), normal(2, 5)]),
+        (lambda x, w, b: ops.stacked_linear(x, w, b), [normal(2, 2, 3, 4), normal(2, 5, 4), normal(2, 5)]),
+        (lambda x, w, b: ops.stacked_linear(x, w, b), [normal(2, 4), normal(2, 5, 4), normal(2, 5)]),
+    ],
     "lstm_sequence": [
         (lambda *a: ops.lstm_sequence(*a), LSTM),
         (lambda *a: ops.lstm_sequence(*a, reverse=True), LSTM),
@@ -180,7 +185,6 @@ CASES = {
     "drop_given": [
         (lambda x, v: ops.drop_given(x * v, v * v, keep=KEEP, rule=select, scale=0.7), [normal(3, 4), normal(4)])
     ],
-    "in_order": [(lambda x: in_order(x * x), [normal(3, 4)])],
     # With one factor for both ways the gradient is true; tests/test_residual.py has two.
     "straight_through": [(lambda x: straight_through(x * x, value=(x * x).data), [normal(4)])],
     "shake": [(lambda x: ops.residual.shake(x * x, forward=FACTORS, backward=FACTORS), [normal(3, 4)])],
@@ -203,6 +207,7 @@ PLAIN = (
     "negative",
     "power",
     "linear",
+    "stacked_linear",
     "drop",
     "drop_given",
     "lstm_sequence",

@@ -19,7 +19,7 @@ def test_examples_run_as_written(number, tmp_path, monkeypatch, capsys, request)
 
 
 def test_its_examples_are_there_and_its_pictures_exist():
-    assert len(EXAMPLES) == 6
+    assert len(EXAMPLES) == 7
     links = re.findall(r"\]\(([^)#]+)\)", README)
     assert links
     assert [link for link in links if not (Path(__file__).parent.parent / link).exists()] == []

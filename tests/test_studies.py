@@ -51,14 +51,14 @@ def test_a_study_writes_its_page_and_its_numbers(tiny, tmp_path, model):
 def stopping(monkeypatch, module, epochs):
     """Ctrl-C once so many epochs are complete."""
     complete = iter(range(epochs))
-    real = module._train_epoch
+    real = module.train_epoch
 
     def train_epoch(*args):
         real(*args)
         if next(complete, None) is None:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "_train_epoch", train_epoch)
+    monkeypatch.setattr(module, "train_epoch", train_epoch)
 
 
 @pytest.mark.parametrize(("model", "module"), [("mlp", images), ("lstm", text)])
@@ -71,8 +71,8 @@ def test_an_interrupted_study_goes_on_bit_for_bit(tiny, tmp_path, monkeypatch, m
             run(tmp_path / "parts")
     assert [path.name for path in (tmp_path / "parts").iterdir()] == ["checkpoints"]
     trained = []
-    real = module._train_epoch
-    monkeypatch.setattr(module, "_train_epoch", lambda *args: trained.append(real(*args)))
+    real = module.train_epoch
+    monkeypatch.setattr(module, "train_epoch", lambda *args: trained.append(real(*args)))
     assert numbers(run(tmp_path / "parts")) == numbers(whole)
     assert len(trained) == 1  # finished epochs are not repeated
     assert not (tmp_path / "parts" / "checkpoints").exists()

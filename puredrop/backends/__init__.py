@@ -38,6 +38,7 @@ class Backend:
     """The record. `dataclasses.replace` makes a variation of one, which is how tests put a spy in a backend.
 
     words(key, index, kind) -> uint32.  keep(key, index, threshold) -> bool.  All of `index.noise_shape`.
+    An array of thresholds broadcasts to the noise, one with an axis more in front to (keys, *noise).
     drop(x, key, index, threshold, scale, shift, fill) -> like x: `where(keep, x * scale [+ shift], fill)`, with fill a
     number or an array; x has `index.size` elements for each key.
     uniform(key, index, dtype, kind) and normal(key, index, dtype, kind) -> dtype, rounded once from float64.

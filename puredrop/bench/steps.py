@@ -1,6 +1,7 @@
 """Training steps of whole models beside PyTorch's: forward, backward and the update, on one thread.
 
-Each model is built in PyTorch, and `nn.from_torch` makes its twin: the same layers, weights and rates.
+Each model is built in PyTorch, and `nn.from_torch` makes its twin (that of a stack from its members): the same layers,
+weights and rates.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from .. import nn, optim
 from .environment import environment
 from .report import machine, remarks, spread_text, versions
+from .stack import stacked_in_torch, twin_of
 from .timing import Call, interleaved, one_thread, spread
 
 LEARNING_RATE = 1e-3
@@ -49,7 +51,22 @@ def transformer(torch: Any) -> Step:
     return model, _normal(16, 64, 128), lambda lib, y: (y * y).mean()
 
 
-MODELS: dict[str, Callable[[Any], Step]] = {"mlp": mlp, "lstm": lstm, "lenet": lenet, "transformer": transformer}
+def stack(torch: Any) -> Step:
+    """20 nets 6-50-1 with ReLU and dropout 0.05 before each layer, trained as one, 128 examples for each."""
+    n = torch.nn
+    nets = [
+        n.Sequential(n.Dropout(0.05), n.Linear(6, 50), n.ReLU(), n.Dropout(0.05), n.Linear(50, 1)) for _ in range(20)
+    ]
+    return stacked_in_torch(torch, nets), _normal(20, 128, 6), lambda lib, y: (y * y).mean()
+
+
+MODELS: dict[str, Callable[[Any], Step]] = {
+    "mlp": mlp,
+    "lstm": lstm,
+    "lenet": lenet,
+    "transformer": transformer,
+    "stack": stack,
+}
 
 
 def _normal(*shape: int) -> np.ndarray:
@@ -119,7 +136,7 @@ def _row(torch: Any, name: str, backend: str | None, rounds: int, seconds: float
 
 def step_calls(torch: Any, model: Any, x: np.ndarray, loss: Callable[[Any, Any], Any], backend: Any) -> dict[str, Call]:
     """One step of puredrop's twin and one of PyTorch's model, as calls."""
-    twin = nn.from_torch(model).seed(0)
+    twin = twin_of(model)
     twin = twin.to(backend) if backend else twin
     return {
         "puredrop": partial(_step, _Ours, twin, optim.SGD(twin.parameters(), LEARNING_RATE), twin.placed(x), loss),

@@ -44,7 +44,7 @@ def part_of_x(of: Any, x: np.ndarray, *rest: np.ndarray) -> Arrays:
     return x[of], *rest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a row is itself, and may be a key
 class Case:
     """One variant. A check that does not apply is named in `not_applicable`, with the reason.
 
@@ -155,19 +155,3 @@ def own(case: Case, backend: Any) -> Subject:
         return called(case, *inputs, p, key=Key(seed), return_mask=True, backend=backend)[1]
 
     return Subject(case, apply, noise, backend)
-
-
-def foreign(case: Case, function: Callable[[np.ndarray, float, int], Any]) -> Subject:
-    """Somebody's function of (x, p, seed). Its mask is read off its result on ones: what is not zero was kept."""
-
-    def apply(inputs: Arrays, p: float, seed: int) -> np.ndarray:
-        return np.asarray(function(inputs[0], p, seed))
-
-    def noise(inputs: Arrays, p: float, seed: int) -> np.ndarray:
-        x = inputs[0]
-        y = apply((np.ones(x.shape, np.float32),), p, seed)
-        if y.shape != x.shape:
-            raise Failed(f"the result has shape {y.shape} for an input of shape {x.shape}")
-        return y != 0
-
-    return Subject(case, apply, noise)

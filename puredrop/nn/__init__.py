@@ -18,6 +18,9 @@ from . import (
     recurrent_dropout,
     recurrent_state,
     residual,
+    stacked,
+    stacked_batches,
+    stacked_training,
     structured,
     transformer,
     weights,
@@ -48,7 +51,7 @@ from .layers import (
     Tanh,
 )
 from .learned import *  # noqa: F403
-from .losses import cross_entropy, mse
+from .losses import cross_entropy, gaussian_nll, mse
 from .module import Buffer, Module, Parameter, Site
 from .noise_layers import *  # noqa: F403
 from .normalisation import *  # noqa: F403
@@ -59,6 +62,9 @@ from .recurrent import *  # noqa: F403
 from .recurrent_dropout import *  # noqa: F403
 from .recurrent_state import *  # noqa: F403
 from .residual import *  # noqa: F403
+from .stacked import *  # noqa: F403
+from .stacked_batches import *  # noqa: F403
+from .stacked_training import *  # noqa: F403
 from .structured import *  # noqa: F403
 from .transformer import *  # noqa: F403
 from .weights import *  # noqa: F403
@@ -87,6 +93,7 @@ __all__ = [
     "cross_entropy",
     "diagnose",
     "from_torch",
+    "gaussian_nll",
     "init",
     "load",
     "mse",
@@ -111,4 +118,7 @@ __all__ = [
     *recurrent_dropout.__all__,
     *recurrent_state.__all__,
     *packing.__all__,
+    *stacked.__all__,
+    *stacked_batches.__all__,
+    *stacked_training.__all__,
 ]

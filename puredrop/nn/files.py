@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from .data import Batches
 from .module import Module
+from .stacked_batches import StackedBatches
 
 FORMAT = "puredrop 1"
+Data: TypeAlias = Batches | StackedBatches
 
 
-def save(path: str | Path, model: Module, optimizer: Any = None, batches: Batches | None = None, **notes: Any) -> None:
+def save(path: str | Path, model: Module, optimizer: Any = None, batches: Data | None = None, **notes: Any) -> None:
     """Write all that resuming needs; `notes` are JSON values kept beside it (an epoch, a history of losses).
 
     The file is complete or absent: it is written beside its place and then moved there.
@@ -50,7 +52,7 @@ def _number(note: Any) -> Any:
     raise TypeError(f"save: notes must be JSON values, got {note!r}")
 
 
-def load(path: str | Path, model: Module, optimizer: Any = None, batches: Batches | None = None) -> dict[str, Any]:
+def load(path: str | Path, model: Module, optimizer: Any = None, batches: Data | None = None) -> dict[str, Any]:
     """Continue where `save` stood; returns the notes. The backends of model and optimiser stay as they are.
 
     Raises: FileNotFoundError; ValueError for a truncated or foreign file, or one that does not fit: nothing is

@@ -26,6 +26,7 @@ class Parameter(Tensor):
     """
 
     __slots__ = ("drawn", "init")
+    stacked = False  # whether the first axis numbers the members of a stack
 
     def __init__(self, shape: tuple[int, ...], init: Initialiser, dtype: Any = np.float32) -> None:
         super().__init__(np.zeros(shape, dtype), requires_grad=True)

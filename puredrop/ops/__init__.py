@@ -5,7 +5,7 @@ from .activations import elu, gelu, leaky_relu, normal_cdf, selu, silu
 from .arithmetic import add, divide, matmul, multiply, negative, power, subtract
 from .attention import attend, self_attend
 from .convolution import convolution, transposed_convolution
-from .dense import linear
+from .dense import linear, stacked_linear
 from .elementwise import absolute, clip, exp, expm1, log, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, where
 from .joining import concatenate, stack
 from .lookup import add_rows, rows
@@ -67,6 +67,7 @@ __all__ = [
     "selu",
     "silu",
     "linear",
+    "stacked_linear",
     "lstm_sequence",
     "convolution",
     "transposed_convolution",

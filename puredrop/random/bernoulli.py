@@ -58,8 +58,12 @@ def words(key: Keys, index: Index, kind: int) -> np.ndarray:
 
 
 def keep_mask(key: Keys, index: Index, threshold: Threshold) -> np.ndarray:
-    """Where an element is kept: bool."""
-    return _for_each(key, lambda key: ~_drops(key, index.elements(), *threshold))
+    """Where an element is kept: bool. An array of rates broadcasts to the noise, with an axis in front to its keys."""
+    e = index.elements()
+    if np.ndim(threshold.hi) <= e.ndim:
+        return _for_each(key, lambda key: ~_drops(key, e, *threshold))
+    keys = key if isinstance(key, tuple) else (key,)
+    return np.stack([~_drops(one, e, hi, lo) for one, hi, lo in zip(keys, *threshold, strict=True)])
 
 
 def uniform(key: Keys, index: Index, kind: int = UNIFORM) -> np.ndarray:

@@ -1,10 +1,12 @@
 """What a model with dropout knows, and what it does not."""
 
 from . import metrics
+from .active import ActiveLoop, Round
 from .bayesian_network import LogPosterior, Posterior, sample_posterior
 from .categorical import CategoricalPrediction
 from .closed_form import GaussianFunctionPrediction, ProbabilitiesAlone
 from .convergence import Convergence, NotConvergedError, convergence_of, effective_sample_size, split_r_hat
+from .ensembles import DeepEnsemble, heads_nll, mean_and_variance, mixture, predict_mixture
 from .exact import exact_predict, expected_plug_in
 from .gaussian_process import GaussianProcess, fit_gaussian_process
 from .hmc import Chains, sample_hmc
@@ -26,6 +28,11 @@ __all__ = [
     "Shared",
     "exact_predict",
     "expected_plug_in",
+    "DeepEnsemble",
+    "heads_nll",
+    "mean_and_variance",
+    "mixture",
+    "predict_mixture",
     "Laplace",
     "fit_laplace",
     "Swag",
@@ -44,5 +51,7 @@ __all__ = [
     "effective_sample_size",
     "GaussianFunctionPrediction",
     "ProbabilitiesAlone",
+    "ActiveLoop",
+    "Round",
 ]
 __all__ += metrics.__all__

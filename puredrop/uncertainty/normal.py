@@ -29,7 +29,7 @@ def normal_quantile(levels: Any) -> np.ndarray:
     return np.fromiter(map(inverse, np.ravel(levels)), np.float64, np.size(levels)).reshape(np.shape(levels))
 
 
-def normal_log_density(y: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+def normal_log_density(y: Any, mean: Any, variance: Any) -> np.ndarray:
     """log N(y; mean, variance)."""
     return -0.5 * (LOG_TWO_PI + np.log(variance) + (y - mean) ** 2 / variance)
 

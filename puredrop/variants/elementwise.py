@@ -66,7 +66,8 @@ def dropout(
     Math: y = x * m / (1 - p), m = 1 where kept, else 0; E[y] = x. Gradient: dx = g * m / (1 - p), the same map with the
         same key. Evaluation (`training=False`) and p = 0 give x; p = 1 gives zeros with a zero gradient.
     Shapes: x any; y like x. One draw along each of the `shared` axes (Keras: noise_shape with size 1). `index` says
-        which part of a global noise tensor x is; a tuple of keys enumerates the leading axis of x.
+        which part of a global noise tensor x is; a tuple of keys enumerates the leading axis of x. An array p
+        broadcasts to the noise; with an axis more in front, (K, 1, ..., 1), it is a rate for each of K keys.
     Dtypes: float32, float64 (and float16 on NumPy); y like x. The scale is formed in float64, applied in float32
         (float64 for float64), rounded once; `scale_rounding="dtype"` rounds it to the dtype of x first, as PyTorch does
         on a CPU.

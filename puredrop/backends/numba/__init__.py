@@ -23,7 +23,7 @@ from .draws import normal_float32, normal_float64, uniform_numbers, whole_words
 from .fused import gelu, layer_norm, sgd, softmax
 from .generators import mersenne_below, philox4x32, threefry2x32
 from .spread import layout_of, spread
-from .step import drop_runs, keep_runs
+from .step import drop_runs, drop_runs_each, keep_runs
 
 
 @kernel
@@ -125,7 +125,8 @@ def drop_into(
     """`drop` into an array of float32 or float64 in C order, which may be x itself."""
     hi, lo = threshold
     one_rate = type(hi) is int and hi < 1 << 16 and not _is_array(scale)
-    if not one_rate or _is_array(fill) or index.noise_shape != index.shape:
+    for_each = not one_rate and _one_a_key(key, index, hi) and _one_a_key(key, index, scale) and hi.max() < 1 << 16
+    if not (one_rate or for_each) or _is_array(fill) or index.noise_shape != index.shape:
         full = (len(key), *index.shape) if isinstance(key, tuple) else index.shape
         mask = keep(key, index, threshold)
         if _is_array(fill):
@@ -133,6 +134,10 @@ def drop_into(
         return _select_into(out.reshape(full), x.reshape(full), mask, scale, shift, fill).reshape(x.shape)
     x = x if x.flags.c_contiguous else np.ascontiguousarray(x)
     flat, to, addresses = x.reshape(-1), out.reshape(-1), _addresses(key, MASK)
+    if for_each:
+        rates = hi.reshape(-1), threshold.lo.reshape(-1), scale.reshape(-1)
+        drop_runs_each(flat, to, addresses, *index.runs, *rates, shift, float(fill))
+        return out
     numbers = float(scale), shift, float(fill)
     if not threads.shared_out(x.size):
         drop_runs(flat, to, addresses, *index.runs, hi, lo, *numbers)
@@ -143,6 +148,11 @@ def drop_into(
 
     threads.work_through(_parts(len(addresses), *index.runs), work)
     return out
+
+
+def _one_a_key(key: Keys, index: Index, a: Any) -> bool:
+    """Whether an array has one number for each key, on an axis in front of those of the noise."""
+    return isinstance(key, tuple) and np.ndim(a) == 1 + len(index.shape) and len(a) == np.size(a) == len(key)
 
 
 def select(x: np.ndarray, keep: np.ndarray, scale: Any = 1.0, shift: float | None = None, fill: Any = 0.0) -> Any:

@@ -166,11 +166,9 @@ def layer_norm(x: np.ndarray, weight: Any, bias: Any, eps: float) -> tuple[np.nd
 
 
 @kernel
-def _sgd(x, g, velocity, lr, momentum, nesterov, decay):  # type: ignore[no-untyped-def]
+def _sgd(x, g, velocity, lr, momentum, nesterov):  # type: ignore[no-untyped-def]
     for i in range(len(x)):
         step = g[i]
-        if decay != ZERO:
-            step = step + decay * x[i]
         if momentum != ZERO:
             v = velocity[i] * momentum + step
             velocity[i] = v
@@ -178,10 +176,10 @@ def _sgd(x, g, velocity, lr, momentum, nesterov, decay):  # type: ignore[no-unty
         x[i] -= lr * step
 
 
-def sgd(x: Any, g: Any, velocity: Any, lr: float, momentum: float, nesterov: bool, decay: float) -> bool:
-    """A step of `optim.SGD`, in place and to the bit. False, and nothing is done, unless all is float32 in C order."""
+def sgd(x: Any, g: Any, velocity: Any, lr: float, momentum: float, nesterov: bool) -> bool:
+    """What `optim.SGD` does, in place and to the bit. False, and nothing done, unless all is float32 in C order."""
     if not all(a.dtype == np.float32 and a.flags.c_contiguous for a in (x, g, velocity)):
         return False
     flat = (a.reshape(-1) for a in (x, g, velocity))
-    _sgd(*flat, np.float32(lr), np.float32(momentum), nesterov, np.float32(decay))
+    _sgd(*flat, np.float32(lr), np.float32(momentum), nesterov)
     return True

@@ -210,6 +210,15 @@ def drop_runs(x, y, addresses, starts, length, hi, lo, scale, shift, fill):  # t
 
 
 @kernel
+def drop_runs_each(x, y, addresses, starts, length, hi, lo, scale, shift, fill):  # type: ignore[no-untyped-def]
+    """`drop_runs` with a rate and a scale for each key."""
+    n = len(starts) * length
+    for k in range(len(addresses)):
+        part = slice(k * n, (k + 1) * n)
+        drop_runs(x[part], y[part], addresses[k : k + 1], starts, length, hi[k], lo[k], scale[k], shift, fill)
+
+
+@kernel
 def keep_runs(out, addresses, starts, length, hi, lo):  # type: ignore[no-untyped-def]
     """The mask alone, as bytes; the same walk as `drop_runs`."""
     first, rest = np.uint16(hi), uint64(lo)

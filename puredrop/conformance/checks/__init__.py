@@ -10,8 +10,7 @@ from . import edges, pytorch, statistics, values
 
 Check = Callable[[Subject], float | None]
 
-# What anybody's function of (x, p, seed) can be asked.
-OUTSIDE: dict[str, Check] = {
+_CHECKS: dict[str, Check] = {
     "formula": values.formula,
     "identity": edges.identity,
     "all dropped": edges.all_dropped,
@@ -24,10 +23,6 @@ OUTSIDE: dict[str, Check] = {
     "structure": statistics.structure,
     "calls": statistics.calls,
     "moments": statistics.moments,
-}
-
-# What needs keys, tensors, injected masks or a backend besides.
-INSIDE: dict[str, Check] = {
     "gradient": values.gradient,
     "second gradient": values.second_gradient,
     "nonfinite gradient": edges.nonfinite_gradient,
@@ -74,4 +69,4 @@ def why_not(case: Case, check: str) -> str | None:
     return None
 
 
-CHECKS = MappingProxyType({**OUTSIDE, **INSIDE})
+CHECKS = MappingProxyType(_CHECKS)

@@ -12,27 +12,12 @@ import numpy as np
 
 from ...random import Key
 from ..case import Arrays, Failed, Subject, called
+from ..chance import binomial_p_value
 
 LIMIT = 1e-6
 Z_LIMIT = 5.5  # standard deviations: two-sided 4e-8, for the many comparisons of a check together below LIMIT
 RATES = (0.1, 0.5, 0.9)
 ROWS, COLUMNS = 256, 2048
-
-
-def binomial_p_value(count: int, n: int, q: float) -> float:
-    """Twice the smaller tail of Binomial(n, q) at `count`, exactly.
-
-    >>> round(binomial_p_value(0, 3, 0.5), 4)
-    0.25
-    """
-    low = count <= n * q
-    k = np.arange(count, 0, -1) if low else np.arange(count + 1, n + 1)  # from the count outwards
-    log_odds = math.log(q) - math.log1p(-q)
-    # P(k - 1) / P(k) = k / (n - k + 1) / odds, and the reverse.
-    steps = np.log(k / (n - k + 1)) - log_odds if low else np.log((n - k + 1) / k) + log_odds
-    at_count = math.lgamma(n + 1) - math.lgamma(count + 1) - math.lgamma(n - count + 1)
-    at_count += count * math.log(q) + (n - count) * math.log1p(-q)
-    return min(1.0, 2 * math.exp(at_count) * (1 + float(np.exp(np.cumsum(steps)).sum())))
 
 
 def rate(subject: Subject) -> float:

@@ -86,7 +86,7 @@ def _study(
         data=source,
         metric="nll",
         contenders=contenders,
-        train_epoch=partial(_train_epoch, data),
+        train_epoch=partial(train_epoch, data),
         evaluate=partial(_evaluated, data),
         sampled=partial(_sampled, data),
         optimizer=lambda model: optim.Adam(model.parameters(), lr=1e-3),
@@ -95,7 +95,7 @@ def _study(
     )
 
 
-def _train_epoch(data: Images, model: Any, optimizer: optim.Optimizer, seed: int, epoch: int) -> None:
+def train_epoch(data: Images, model: Any, optimizer: optim.Optimizer, seed: int, epoch: int) -> None:
     batches = nn.Batches(data.x_train, data.y_train, batch_size=32, seed=seed)
     batches.epoch = epoch
     for x, y in batches:

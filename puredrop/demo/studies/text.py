@@ -92,7 +92,7 @@ def _study(
         data=source,
         metric="perplexity",
         contenders=contenders,
-        train_epoch=partial(_train_epoch, train),
+        train_epoch=partial(train_epoch, train),
         evaluate=partial(_evaluated, valid),
         sampled=partial(_sampled, valid),
         optimizer=lambda model: optim.Adam(model.parameters(), lr=3e-3),
@@ -101,7 +101,7 @@ def _study(
     )
 
 
-def _run(
+def run_chunks(
     model: Any, chunks: Chunks, around: Callable[[], AbstractContextManager[Any]] = nullcontext
 ) -> Iterator[tuple[Any, np.ndarray]]:
     """Logits (N * T, tokens) and targets (N * T,), chunk by chunk; a state goes on from one to the next."""
@@ -114,9 +114,9 @@ def _run(
         yield ops.reshape(y, shape=(-1, y.shape[-1])), targets.reshape(-1)
 
 
-def _train_epoch(chunks: Chunks, model: Any, optimizer: optim.Optimizer, seed: int, epoch: int) -> None:
+def train_epoch(chunks: Chunks, model: Any, optimizer: optim.Optimizer, seed: int, epoch: int) -> None:
     examples = sum(targets.size for _, targets in chunks)
-    for logits, targets in _run(model, chunks):
+    for logits, targets in run_chunks(model, chunks):
         optimizer.zero_grad()
         (nn.cross_entropy(logits, targets) + model.regulariser(examples)).backward()
         optim.clip_grad_norm(model.parameters(), 1.0)
@@ -124,26 +124,26 @@ def _train_epoch(chunks: Chunks, model: Any, optimizer: optim.Optimizer, seed: i
 
 
 def _evaluated(chunks: Chunks, model: Any) -> Metrics:
-    return _metrics(_probabilities(model, chunks), chunks)
+    return _metrics(probabilities_of(model, chunks), chunks)
 
 
 def _sampled(chunks: Chunks, model: Any) -> Metrics:
     """The mean probabilities over samples; a sample has the same masks at every chunk: it is one function."""
     total: Any = 0.0
     for t in range(SAMPLES):
-        total = total + _probabilities(model, chunks, partial(_in_sample, t))
+        total = total + probabilities_of(model, chunks, partial(in_sample, t))
     return _metrics(total / SAMPLES, chunks)
 
 
-def _in_sample(t: int) -> AbstractContextManager[Any]:
+def in_sample(t: int) -> AbstractContextManager[Any]:
     return entered(Pass(mode="sample", samples=range(t, t + 1), masks="pass"))
 
 
-def _probabilities(
+def probabilities_of(
     model: Any, chunks: Chunks, around: Callable[[], AbstractContextManager[Any]] = nullcontext
 ) -> np.ndarray:
     with no_grad():
-        parts = [ops.softmax(logits).numpy().astype(np.float64) for logits, _ in _run(model, chunks, around)]
+        parts = [ops.softmax(logits).numpy().astype(np.float64) for logits, _ in run_chunks(model, chunks, around)]
     return np.concatenate(parts)  # (N, tokens)
 
 
