@@ -17,6 +17,7 @@ from puredrop.backends import threads
 from puredrop.backends.select import select
 from puredrop.gradcheck import relative_error
 from puredrop.random import threshold
+from puredrop.streams import TorchCPU
 
 if "numba" not in backends.available():
     pytest.skip("numba is not installed", allow_module_level=True)
@@ -104,6 +105,15 @@ def test_out_in_evaluation_at_the_ends_and_with_a_mask(backend):
     half = X.astype(np.float16)
     written = puredrop.dropout(half, 0.4, key=Key(1), out=np.empty_like(half), backend=backend)
     assert np.array_equal(written, puredrop.dropout(half, 0.4, key=Key(1), backend="numpy"))
+
+
+def test_a_source_is_asked_once_for_what_is_written_to_an_array():
+    x = np.ones(40, np.float32)
+    with puredrop.draw_from(TorchCPU(0)):
+        expected = [puredrop.dropout(x, 0.5) for _ in range(2)]
+    with puredrop.draw_from(TorchCPU(0)):
+        found = [puredrop.dropout(x, 0.5, out=np.empty_like(x)) for _ in range(2)]
+    assert np.array_equal(expected, found)
 
 
 def read_only(x):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import streams
 from ..random import Index
 from ..tensor import Tensor
 from .asked import Asked
 from .bernoulli_map import bernoulli_map
-from .noise import draw_at, foreign_mask
+from .noise import draw_at
 
 
 def checked_out(asked: Asked, out: Any, x: Any) -> None:
@@ -45,14 +46,14 @@ def overlaps_itself(a: Any) -> bool:
 
 def map_into(asked: Asked, out: Any, x: Any, p: Any, index: Index, *, scale: Any) -> Any:
     """`bernoulli_map` of a checked array into a checked `out`, which may be x itself or overlap it."""
-    draw = draw_at(asked, p, index)
     kernel = asked.backend_of(x).fused.get("drop_into")
     fits = x.dtype.char in "fd" and out.flags.c_contiguous and (out is x or _is_apart(asked, out, x))
-    if kernel is None or not fits or not asked.draws(p) or foreign_mask(asked, x, p, draw) is not None:
+    drawn_here = asked.draws(p) and asked.mask is None and streams.current() is None
+    if kernel is None or not fits or not drawn_here:
         out[...] = bernoulli_map(asked, x, p, index, scale=scale)
         return out
     asked.needed_key()
-    kernel(out, x, *draw, scale)
+    kernel(out, x, *draw_at(asked, p, index), scale)
     return out
 
 
