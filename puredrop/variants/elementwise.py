@@ -68,12 +68,12 @@ def dropout(
     Shapes: x any; y like x. One draw along each of the `shared` axes (Keras: noise_shape with size 1). `index` says
         which part of a global noise tensor x is; a tuple of keys enumerates the leading axis of x. An array p
         broadcasts to the noise; with an axis more in front, (K, 1, ..., 1), it is a rate for each of K keys.
+        `out=`, for arrays, is an array like x to write y to and to give back; it may be x, or overlap it.
     Dtypes: float32, float64 (and float16 on NumPy); y like x. The scale is formed in float64, applied in float32
         (float64 for float64), rounded once; `scale_rounding="dtype"` rounds it to the dtype of x first, as PyTorch does
         on a CPU.
     Draws: one halfword an element of the noise, at (key, element number). Nothing is kept for backward. `mask=`
         (True = kept) replaces the draw; `return_mask=True` gives (y, mask).
-    Memory: y is new; `out=`, for arrays, is an array to write to and to give back. It may be x, or overlap it.
     Raises: TypeError for whole-number x or a p that is no number, or for tensors with `out`; ValueError for p outside
         [0, 1], a mask or index that does not fit, no key, or an `out` that differs from x in shape or dtype, cannot be
         written to or shares memory within itself.
