@@ -27,8 +27,12 @@ docs: .venv/.demo
 	$(BIN)/puredrop variants --pictures docs
 
 bench: .venv/.test
-	$(BIN)/puredrop bench --json bench/results/cpu.json --picture docs/bench.png
-	$(BIN)/puredrop bench --steps --json bench/results/steps.json
+	$(BIN)/puredrop bench scaling --json bench/results/cpu.json --picture docs/bench.png
+	$(BIN)/puredrop bench kernels --json bench/results/kernels.json
+	$(BIN)/puredrop bench tape --json bench/results/tape.json
+	$(BIN)/puredrop bench layers --json bench/results/steps.json
+	$(BIN)/puredrop bench predict --json bench/results/predict.json
+	$(BIN)/puredrop bench load --json bench/results/load.json
 
 # On a machine with a GPU, under eight minutes. Python's own packages, not .venv: such a machine may reach no index.
 gpu:

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from . import backends, nn, ops, optim, random, streams, uncertainty, variants
+from .backends.threads import get_num_threads, set_num_threads
 from .gradcheck import gradcheck
 from .nn.diagnosis import diagnose
 from .random import Index, Key, Rng
@@ -34,6 +35,7 @@ __all__ = [
     "diagnose",
     "draw_from",
     "estimators",
+    "get_num_threads",
     "grad",
     "gradcheck",
     "nn",
@@ -43,6 +45,7 @@ __all__ = [
     "optim",
     "random",
     "schedules",
+    "set_num_threads",
     "streams",
     "uncertainty",
     "variants",

@@ -81,11 +81,14 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = commands.add_parser("bench", help="time dropout beside PyTorch, NumPy's generator and a plain copy")
     bench.add_argument(
-        "--steps",
-        action="store_true",
-        help="training steps of whole models beside PyTorch's, in place of dropout alone",
+        "suite",
+        nargs="?",
+        default="scaling",
+        help="scaling (dropout over sizes), kernels (single operations), tape, layers (training steps of models), "
+        "predict (Monte-Carlo samples), streams (PyTorch's masks) or load (the slowest calls on a busy machine)",
     )
     bench.add_argument("--quick", action="store_true", help="ten seconds in place of a minute")
+    bench.add_argument("--compare", metavar="FILE", help="an older result: exit 1 where it has become slower")
     bench.add_argument("--json", nargs="?", const="-", metavar="FILE", help="write JSON, to the screen without FILE")
     bench.add_argument("--picture", metavar="FILE", help="draw the times into a .png or .svg file")
     bench.set_defaults(run=_bench)
@@ -255,15 +258,13 @@ def _bench(args: argparse.Namespace) -> int:
     from . import bench
 
     if args.picture:
-        if args.steps:
-            raise ValueError("--steps has no picture; leave one of the two out")
+        if args.suite in ("layers", "load"):
+            raise ValueError(f"bench {args.suite} has no picture; leave one of the two out")
         bench.check_picture(args.picture)
     for path in filter(None, (args.picture, args.json if args.json != "-" else None)):
         _require_folder(Path(path).parent)
-    if args.steps:
-        result, text = bench.run_steps(seconds=12 if args.quick else 120, progress=_progress()), bench.steps_table
-    else:
-        result, text = bench.run(preset="quick" if args.quick else "full", progress=_progress()), bench.table
+    older = json.loads(Path(args.compare).read_text()) if args.compare else None
+    result, text = _benched(args)
     if args.json == "-":
         print(json.dumps(result, indent=1))
     else:
@@ -272,7 +273,22 @@ def _bench(args: argparse.Namespace) -> int:
         Path(args.json).write_text(json.dumps(result, indent=1) + "\n")
     if args.picture:
         bench.picture(result, args.picture)
-    return 0
+    if older is None:
+        return 0
+    changes = bench.compare(result, older)
+    print(bench.comparison_table(changes))
+    return int(any(change["verdict"] == "slower" for change in changes))
+
+
+def _benched(args: argparse.Namespace) -> tuple[dict[str, Any], Callable[[dict[str, Any]], str]]:
+    """The result of a suite, and what makes a table of it."""
+    from . import bench
+
+    if args.suite == "layers":
+        return bench.run_steps(seconds=12 if args.quick else 120, progress=_progress()), bench.steps_table
+    if args.suite == "load":
+        return bench.run_load(calls=500 if args.quick else 5000), bench.load_table
+    return bench.run(preset="quick" if args.quick else "full", progress=_progress(), suite=args.suite), bench.table
 
 
 def _reproduce(args: argparse.Namespace) -> int:

@@ -138,6 +138,11 @@ class SGD(Optimizer):
         self.momentum, self.nesterov, self.max_norm = momentum, nesterov, max_norm
 
     def update(self, x: Any, g: Any, lr: float, kept: dict[str, Any]) -> None:
+        in_one_pass = self.params[0].backend.fused.get("sgd")
+        if not (in_one_pass and in_one_pass(x, g, kept["velocity"], lr, self.momentum, self.nesterov)):
+            self._composed(x, g, lr, kept)
+
+    def _composed(self, x: Any, g: Any, lr: float, kept: dict[str, Any]) -> None:
         if self.momentum:
             v = kept["velocity"]  # zero before the first step, so that step gives v = g
             v *= self.momentum

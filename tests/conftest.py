@@ -60,3 +60,15 @@ def torch():
     module = pytest.importorskip("torch", reason="PyTorch 2.13.0 is not installed: nothing to compare with")
     module.set_num_threads(1)
     return module
+
+
+@pytest.fixture
+def choose_backend(monkeypatch):
+    """choose_backend(name) sets the environment variable, which is otherwise read once."""
+
+    def choose(name):
+        monkeypatch.setenv("PUREDROP_BACKEND", name)
+        backends.default_name.cache_clear()
+
+    yield choose
+    backends.default_name.cache_clear()

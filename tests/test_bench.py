@@ -3,13 +3,14 @@
 import builtins
 import gc
 import json
+import multiprocessing
 import sys
 
 import numpy as np
 import pytest
 
-from puredrop import backends, bench
-from puredrop.bench import kernels, measure, streams, timing
+from puredrop import backends, bench, cli
+from puredrop.bench import kernels, measure, predict, scaling, streams, tape, timing
 from puredrop.bench.plot import apart
 from puredrop.bench.suite import Contender, Suite, UnavailableError
 
@@ -178,7 +179,7 @@ def test_arguments_replace_what_a_preset_says():
         ({"sizes": [10, 0]}, "sizes must be"),
         ({"rounds": 0}, "rounds must be at least 1"),
         ({"preset": "slow"}, "unknown preset 'slow'; known are full, quick"),
-        ({"suite": "none"}, "unknown suite 'none'; known are kernels"),
+        ({"suite": "none"}, "unknown suite 'none'; known are scaling, kernels"),
         ({"backends": ["abacus"]}, "unknown backend 'abacus'"),
     ],
 )
@@ -197,6 +198,7 @@ def test_the_result_is_json_and_complete(result):
     assert contenders | {one["contender"] for one in result["skipped"]} == {
         "copy",
         "copy into out=",
+        "masks alone",
         "numpy generator",
         "torch",
         "puredrop[numpy]",
@@ -235,15 +237,19 @@ def test_torch_is_skipped_by_name(monkeypatch):
 
 def test_backends_that_cannot_take_part_are_skipped_by_name(monkeypatch):
     monkeypatch.setattr(backends, "_installed", lambda name: name == "numpy")
-    _, skipped = kernels.suite().here()
+    _, skipped = scaling.suite().here()
     assert any(one["contender"] == "puredrop[numba]" and "pip install" in one["reason"] for one in skipped)
     with pytest.raises(ImportError, match="pip install"):  # asked for by name
         bench.run(sizes=[8], backends=["numba"])
 
 
-@pytest.mark.parametrize("contender", kernels.suite().contenders, ids=lambda one: one.name.replace(" ", "-"))
+@pytest.mark.parametrize(
+    "contender",
+    [one for one in scaling.suite().contenders if one.name != "masks alone"],
+    ids=lambda one: one.name.replace(" ", "-"),
+)
 def test_contenders_compute_what_they_say(contender):
-    x, g = kernels.inputs(10_000)
+    x, g = scaling.inputs(10_000)
     before = x.copy(), g.copy()
     try:
         calls = contender.prepare(x, g)
@@ -252,9 +258,9 @@ def test_contenders_compute_what_they_say(contender):
     for _ in range(2):
         y, dx = map(np.asarray, calls["forward+backward"]())
         kept = y != 0
-        np.testing.assert_allclose(y, np.where(kept, x * kernels.SCALE, 0), rtol=1e-6)
-        np.testing.assert_allclose(dx, np.where(kept, g * kernels.SCALE, 0), rtol=1e-6)
-        rate = 0.0 if contender.name.startswith("copy") else kernels.P
+        np.testing.assert_allclose(y, np.where(kept, x * scaling.SCALE, 0), rtol=1e-6)
+        np.testing.assert_allclose(dx, np.where(kept, g * scaling.SCALE, 0), rtol=1e-6)
+        rate = 0.0 if contender.name.startswith("copy") else scaling.P
         assert abs(np.mean(~kept) - rate) <= 6 * np.sqrt(rate * (1 - rate) / x.size)
     once, again = (np.asarray(calls["forward"]()).copy() for _ in range(2))
     assert np.array_equal(once, again) == contender.name.startswith("copy")  # drawn anew at every call
@@ -325,3 +331,126 @@ def test_contenders_of_the_suite_of_streams_draw_masks(contender):
     else:
         assert abs(once.mean() - (1 - streams.P)) < 0.02
         assert not np.array_equal(once, again)
+
+
+# ------------------------------------------------------------------------------------------ the other suites
+def calls_of(contender, *inputs):
+    try:
+        return contender.prepare(*inputs)
+    except UnavailableError as reason:
+        pytest.skip(str(reason))
+
+
+def by_name(contender):
+    return contender.name.replace(" ", "-").replace(",", "")
+
+
+@pytest.mark.parametrize("contender", kernels.suite().contenders, ids=by_name)
+def test_contenders_of_the_suite_of_kernels_compute_what_they_say(contender):
+    x, g = kernels.inputs(1 << 14)
+    calls = calls_of(contender, x, g)
+    assert set(calls) <= set(kernels.OPERATIONS)
+    dropped = {
+        "dropout": x,
+        "dropout into out=": x,
+        "alpha dropout": x,
+        "dropout2d": x.reshape(-1, 256),
+        "softmax and dropout": np.exp(x.reshape(-1, 128)) / np.exp(x.reshape(-1, 128)).sum(-1, keepdims=True),
+    }
+    if contender.name == "copy":
+        assert set(calls) == set(kernels.OPERATIONS)
+        return
+    for name, call in calls.items():
+        y, again = (np.asarray(call()).copy() for _ in range(2))
+        assert not np.array_equal(y, again), f"{name} draws once"
+        if name == "keep mask":
+            assert abs(y.mean() - (1 - kernels.P)) < 0.02
+        elif name == "Gaussian dropout":
+            assert abs((y / x).mean() - 1) < 0.02
+            assert abs((y / x).std() - kernels.SPREAD) < 0.02
+        elif name == "dropout, forward+backward":
+            y, dx = map(np.asarray, call())
+            assert np.array_equal(y == 0, dx == 0)
+        else:
+            kept = np.isclose(y.reshape(dropped[name].shape), dropped[name] * kernels.SCALE, rtol=1e-5)
+            if name != "alpha dropout":  # it shifts
+                assert abs(kept.mean() - (1 - kernels.P)) < 0.1
+
+
+@pytest.mark.parametrize("contender", tape.suite().contenders, ids=by_name)
+def test_the_chains_of_the_tape_are_the_same_function(contender):
+    calls = calls_of(contender, 3)
+    assert list(calls) == list(tape.ARRAY_STEPS)
+    for call in calls.values():
+        assert np.isfinite(np.asarray(call())).all()
+    if contender.name != "numpy, no tape":
+        a, b = tape._operands()
+        np.testing.assert_allclose(np.asarray(calls["multiply"]()), b**3, rtol=1e-6)
+        np.testing.assert_allclose(np.asarray(calls["tanh"]()), slope_of_three_tanh(a), rtol=1e-5)
+
+
+def slope_of_three_tanh(a):
+    first, second, third = np.tanh(a), np.tanh(np.tanh(a)), np.tanh(np.tanh(np.tanh(a)))
+    return (1 - first**2) * (1 - second**2) * (1 - third**2)
+
+
+@pytest.mark.parametrize("contender", predict.suite().contenders, ids=by_name)
+def test_predictions_are_as_many_as_the_samples(contender):
+    for call in calls_of(contender, 3).values():
+        samples = np.asarray(call())
+        assert (len(samples), samples.shape[-1]) == (3, 10)
+        assert not np.array_equal(samples[0], samples[1])
+
+
+def test_a_busy_machine_is_timed_and_left_alone():
+    result = bench.run_load(calls=20, threads=(1,), processes=1, size=64)
+    assert [(row["what"], row["threads"], row["busy"]) for row in result["rows"]] == [
+        (what, 1, busy) for busy in (0, 1) for what in ("dropout", "copy")
+    ]
+    assert all(0 < row["median_us"] <= row["p99_us"] <= row["max_us"] for row in result["rows"])
+    assert len(bench.load_table(result).splitlines()) == 8
+    assert multiprocessing.active_children() == []
+
+
+# ------------------------------------------------------------------------------------------ compared with an older run
+def measured(median, low, high, contender="puredrop[numba]", suite="scaling", torch=True):
+    ratio = {"median": median, "low": low, "high": high}
+    row = {"contender": contender, "pass": "forward", "size": 8, "dtype": "float32"}
+    return {"suite": suite, "rows": [row | {"ratio_to_floor": ratio, "ratio_to_torch": ratio if torch else None}]}
+
+
+@pytest.mark.parametrize(
+    ("new", "verdict"),
+    [
+        (measured(0.5, 0.45, 0.55), "slower"),
+        (measured(0.05, 0.04, 0.06), "quicker"),
+        (measured(0.105, 0.104, 0.106), "same"),  # apart, and less than a tenth
+        (measured(0.5, 0.05, 0.9), "same"),  # much, and the quartiles overlap
+    ],
+)
+def test_a_change_is_one_where_it_is_large_and_clear(new, verdict):
+    (row,) = bench.compare(new, measured(0.1, 0.099, 0.101))
+    assert (row["verdict"], row["to"]) == (verdict, "torch")
+    assert (verdict == "same") == bench.comparison_table([row]).startswith("1 of 1")
+
+
+def test_what_has_no_pytorch_in_both_is_compared_by_the_floor():
+    (row,) = bench.compare(measured(3.0, 2.9, 3.1, torch=False), measured(1.5, 1.4, 1.6))
+    assert (row["verdict"], row["to"], row["change"]) == ("slower", "the floor", 2.0)
+
+
+def test_results_that_have_nothing_in_common_are_refused():
+    with pytest.raises(ValueError, match="the older result is of suite 'tape', this one of 'scaling'"):
+        bench.compare(measured(1, 1, 1), measured(1, 1, 1, suite="tape"))
+    with pytest.raises(ValueError, match="no measurement in common"):
+        bench.compare(measured(1, 1, 1, contender="torch"), measured(1, 1, 1, contender="torch"))
+
+
+def test_the_command_compares(monkeypatch, tmp_path, capsys):
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps(measured(0.1, 0.099, 0.101)))
+    for new, code in ((measured(0.5, 0.45, 0.55), 1), (measured(0.1, 0.09, 0.11), 0)):
+        monkeypatch.setattr(bench, "run", lambda new=new, **options: new)
+        monkeypatch.setattr(bench, "table", lambda result: "")
+        assert cli.main(["bench", "--compare", str(old)]) == code
+    assert "slower: puredrop[numba], forward, 8, float32: 0.1 -> 0.5 of torch" in capsys.readouterr().out

@@ -88,7 +88,7 @@ def test_ctrl_c_leaves_what_was_finished(torch, monkeypatch):
 
 def test_the_command(monkeypatch, capsys, result):
     monkeypatch.setattr(bench, "run_steps", lambda **options: result)
-    assert cli.main(["bench", "--steps"]) == 0
+    assert cli.main(["bench", "layers"]) == 0
     assert "min / min" in capsys.readouterr().out
-    assert cli.main(["bench", "--steps", "--picture", "x.png"]) == 2
-    assert "--steps has no picture" in capsys.readouterr().err
+    assert cli.main(["bench", "layers", "--picture", "x.png"]) == 2
+    assert "bench layers has no picture" in capsys.readouterr().err

@@ -36,8 +36,8 @@ GENERATORS = {
 @pytest.mark.parametrize("which", [0, 1, 2], ids=["zeros", "ones", "pi"])
 @pytest.mark.parametrize("name", GENERATORS)
 @pytest.mark.parametrize("backend", backends.available())
-def test_known_answers_of_random123(name, which, backend, monkeypatch):
-    monkeypatch.setenv("PUREDROP_BACKEND", backend)
+def test_known_answers_of_random123(name, which, backend, choose_backend):
+    choose_backend(backend)
     words = GENERATORS[name]((ZEROS, ONES, PI)[which])
     assert " ".join(f"{int(np.squeeze(word)):08x}" for word in words) == KNOWN_ANSWERS[name][which]
 

@@ -157,8 +157,12 @@ def _has_driver() -> bool:
     return True
 
 
+@cache
 def default_name() -> str:
-    """What plain arrays use: PUREDROP_BACKEND where set, else numba where installed, else numpy."""
+    """What plain arrays use: PUREDROP_BACKEND where set, else numba where installed, else numpy.
+
+    Looked up once, when it is first needed: the environment is slow to read beside a small dropout.
+    """
     wanted = os.environ.get("PUREDROP_BACKEND")
     if wanted and wanted not in _NEEDS:
         raise ValueError(f"PUREDROP_BACKEND names the unknown backend {wanted!r}; known are {', '.join(_NEEDS)}")

@@ -1,7 +1,6 @@
-"""Dropout alone, forward and backward, beside what else one could call.
+"""Single operations that draw, each beside what PyTorch, JAX and NumPy have for it.
 
-Every contender gets the same float32 arrays and drops at the same rate. `forward` gives y; `forward+backward` gives
-(y, dx) for an incoming gradient g, by the means that a user of that library has. All draw anew at every call.
+A pass is an operation. A contender takes part in those that its library has: the others have no row of it.
 """
 
 from __future__ import annotations
@@ -13,17 +12,27 @@ from typing import Any
 
 import numpy as np
 
-from .. import backends
+from .. import backends, ops
 from ..random import Rng
 from ..tensor import Tensor
-from ..variants import dropout
+from ..variants import alpha_dropout, dropout, dropout2d, gaussian_dropout, keep_mask
+from .scaling import CPU_BACKENDS, SCALE, P, inputs, pytorch
 from .suite import Contender, Suite, UnavailableError
 from .timing import Call
 
-P = 0.1
-SCALE = np.float32(1 / (1 - P))
-FORWARD, BOTH = "forward", "forward+backward"
-CPU_BACKENDS = ("numpy", "numba")
+OPERATIONS = (
+    "dropout",
+    "dropout into out=",
+    "dropout, forward+backward",
+    "keep mask",
+    "dropout2d",
+    "alpha dropout",
+    "softmax and dropout",
+    "Gaussian dropout",
+)
+SIZES = (1 << 14, 1 << 17, 1 << 20)
+SPREAD = (P / (1 - P)) ** 0.5  # of Gaussian dropout
+CHANNEL, ROW = 256, 128  # elements of a channel of dropout2d, and of a row of softmax
 
 
 def suite(names: Sequence[str] | None = None) -> Suite:
@@ -35,85 +44,133 @@ def suite(names: Sequence[str] | None = None) -> Suite:
         backends.get(name)
     return Suite(
         name="kernels",
-        passes=(FORWARD, BOTH),
+        passes=OPERATIONS,
         contenders=(
             Contender("copy", copy),
-            Contender("copy into out=", copy_into_out),
-            Contender("numpy generator", numpy_generator),
-            Contender("torch", torch_dropout),
-            *(Contender(f"puredrop[{name}]", partial(puredrop_dropout, name)) for name in names or CPU_BACKENDS),
+            Contender("numpy generator", by_hand),
+            Contender("torch", in_torch),
+            Contender("jax", in_jax),
+            *(Contender(f"puredrop[{name}]", partial(in_puredrop, name)) for name in names or CPU_BACKENDS),
         ),
         inputs=inputs,
         p=P,
         dtype="float32",
         floor="copy",
+        sizes=SIZES,
     )
 
 
-def inputs(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """x and the incoming gradient g. (size,) each."""
-    rng = np.random.default_rng(0)
-    return rng.standard_normal(size, np.float32), rng.standard_normal(size, np.float32)
+def _images(x: Any) -> Any:
+    """(channels, positions) of a flat array, as an image of one example: (1, C, H, 16)."""
+    whole = x[: x.size // CHANNEL * CHANNEL]
+    return whole.reshape(1, -1, CHANNEL // 16, 16) if whole.size else x.reshape(1, 1, 1, -1)
+
+
+def _rows(x: Any) -> Any:
+    whole = x[: x.size // ROW * ROW]
+    return whole.reshape(-1, ROW) if whole.size else x.reshape(1, -1)
 
 
 def copy(x: np.ndarray, g: np.ndarray) -> dict[str, Call]:
-    """The memory floor: a scaled copy reads and writes what dropout must read and write, and draws nothing."""
-    return {FORWARD: lambda: x * SCALE, BOTH: lambda: (x * SCALE, g * SCALE)}
+    """The memory floor: what is read must be read, and what is written must be written."""
+    y, bits = np.empty_like(x), x > 0
+    once = {name: lambda: x * SCALE for name in OPERATIONS}
+    return once | {
+        "dropout into out=": lambda: np.multiply(x, SCALE, out=y),
+        "dropout, forward+backward": lambda: (x * SCALE, g * SCALE),
+        "keep mask": bits.copy,
+    }
 
 
-def copy_into_out(x: np.ndarray, g: np.ndarray) -> dict[str, Call]:
-    """The same into arrays that exist already: what is left when the system need not provide fresh memory."""
-    y, dx = np.empty_like(x), np.empty_like(g)
-
-    def forward() -> Any:
-        return np.multiply(x, SCALE, out=y)
-
-    def both() -> Any:
-        return np.multiply(x, SCALE, out=y), np.multiply(g, SCALE, out=dx)
-
-    return {FORWARD: forward, BOTH: both}
-
-
-def numpy_generator(x: np.ndarray, g: np.ndarray) -> dict[str, Call]:
-    """What one writes by hand, in the quickest usual form: the scale goes into the mask, which backward keeps."""
+def by_hand(x: np.ndarray, g: np.ndarray) -> dict[str, Call]:
+    """The usual lines with NumPy's generator, in float32."""
     rng = np.random.default_rng(0)
+    images = _images(x)
 
-    def forward() -> Any:
-        return x * ((rng.random(x.shape, np.float32) >= P) * SCALE)
+    def keep(shape: Any) -> Any:
+        return rng.random(shape, np.float32) >= P
 
-    def both() -> Any:
-        mask = (rng.random(x.shape, np.float32) >= P) * SCALE
-        return x * mask, g * mask
+    return {
+        "dropout": lambda: x * (keep(x.shape) * SCALE),
+        "keep mask": lambda: keep(x.shape),
+        "dropout2d": lambda: images * (keep((*images.shape[:2], 1, 1)) * SCALE),
+        "Gaussian dropout": lambda: x * (1 + np.float32(SPREAD) * rng.standard_normal(x.shape, np.float32)),
+    }
 
-    return {FORWARD: forward, BOTH: both}
 
-
-def torch_dropout(x: np.ndarray, g: np.ndarray) -> dict[str, Call]:
-    """PyTorch's function and PyTorch's tape."""
+def in_torch(x: np.ndarray, g: np.ndarray) -> dict[str, Call]:
+    """PyTorch's functions, and PyTorch's tape."""
     torch = pytorch()
-    plain, leaf, incoming = torch.from_numpy(x), torch.from_numpy(x).requires_grad_(), torch.from_numpy(g)
-
-    def forward() -> Any:
-        return torch.nn.functional.dropout(plain, P, training=True)
+    f = torch.nn.functional
+    plain, incoming, chances = torch.from_numpy(x), torch.from_numpy(g), torch.full((x.size,), 1 - P)
+    leaf = plain.clone().requires_grad_()
+    images, rows = torch.from_numpy(_images(x)), torch.from_numpy(_rows(x))
 
     def both() -> Any:
         leaf.grad = None
-        y = torch.nn.functional.dropout(leaf, P, training=True)
+        y = f.dropout(leaf, P)
         y.backward(incoming)
         return y.detach(), leaf.grad
 
-    return {FORWARD: forward, BOTH: both}
+    return {
+        "dropout": lambda: f.dropout(plain, P),
+        "dropout into out=": lambda: f.dropout(plain, P),
+        "dropout, forward+backward": both,
+        "keep mask": lambda: torch.bernoulli(chances),
+        "dropout2d": lambda: f.dropout2d(images, P),
+        "alpha dropout": lambda: f.alpha_dropout(plain, P, training=True),
+        "softmax and dropout": lambda: f.dropout(torch.softmax(rows, -1), P),
+        "Gaussian dropout": lambda: plain * (1 + SPREAD * torch.randn_like(plain)),
+    }
 
 
-def pytorch() -> ModuleType:
+def in_jax(x: np.ndarray, g: np.ndarray) -> dict[str, Call]:
+    """JAX's usual lines, compiled; each call waits for its result, and splitting the key is part of it."""
+    jax = _jax()
+    numbers, bernoulli = jax.numpy, jax.random.bernoulli
+
+    def dropped(key: Any, x: Any) -> Any:
+        return numbers.where(bernoulli(key, 1 - P, x.shape), x * SCALE, 0)
+
+    def with_gradient(key: Any, x: Any, g: Any) -> Any:
+        y, pull = jax.vjp(partial(dropped, key), x)
+        return y, pull(g)[0]
+
+    compiled = {
+        "dropout": (dropped, (x,)),
+        "dropout, forward+backward": (with_gradient, (x, g)),
+        "keep mask": (lambda key, x: bernoulli(key, 1 - P, x.shape), (x,)),
+        "softmax and dropout": (lambda key, x: dropped(key, jax.nn.softmax(x)), (_rows(x),)),
+        "Gaussian dropout": (lambda key, x: x * (1 + SPREAD * jax.random.normal(key, x.shape)), (x,)),
+    }
+    return {name: _waiting(jax, f, arrays) for name, (f, arrays) in compiled.items()}
+
+
+def _waiting(jax: Any, f: Any, arrays: tuple[Any, ...]) -> Call:
+    state = [jax.random.key(0)]
+
+    def step(key: Any, *arrays: Any) -> Any:
+        key, now = jax.random.split(key)
+        return key, f(now, *arrays)
+
+    run, placed = jax.jit(step), [jax.numpy.asarray(a) for a in arrays]
+
+    def call() -> Any:
+        state[0], y = run(state[0], *placed)
+        return jax.block_until_ready(y)
+
+    return call
+
+
+def _jax() -> ModuleType:
     try:
-        import torch
-    except (ImportError, OSError) as error:  # OSError: installed, but a library that it needs is not
-        raise UnavailableError(f"PyTorch cannot be imported ({error}); pip install torch==2.13.0") from None
-    return torch
+        import jax
+    except (ImportError, OSError) as error:
+        raise UnavailableError(f"JAX cannot be imported ({error}); pip install jax") from None
+    return jax
 
 
-def puredrop_dropout(name: str, x: np.ndarray, g: np.ndarray) -> dict[str, Call]:
+def in_puredrop(name: str, x: np.ndarray, g: np.ndarray) -> dict[str, Call]:
     """The public functions, with a fresh key at every call as in training."""
     try:
         backend = backends.get(name)
@@ -121,15 +178,25 @@ def puredrop_dropout(name: str, x: np.ndarray, g: np.ndarray) -> dict[str, Call]
         raise UnavailableError(str(error)) from None
     if backend.xp is not np:
         raise UnavailableError(f"backend {name!r} does not compute on the CPU, and this suite times CPUs only")
-    rng, leaf = Rng(seed=0), Tensor(x, backend, requires_grad=True)
-
-    def forward() -> Any:
-        return dropout(x, p=P, key=rng.next_key(), backend=backend)
+    next_key, leaf, y = Rng(seed=0).next_key, Tensor(x, backend, requires_grad=True), np.empty_like(x)
+    images, rows = _images(x), _rows(x)
 
     def both() -> Any:
         leaf.grad = None
-        y = dropout(leaf, p=P, key=rng.next_key())
+        y = dropout(leaf, p=P, key=next_key())
         y.backward(g)
         return y.data, leaf.grad
 
-    return {FORWARD: forward, BOTH: both}
+    def attention() -> Any:
+        return dropout(ops.softmax(rows, backend=backend), p=P, key=next_key(), backend=backend)
+
+    return {
+        "dropout": lambda: dropout(x, p=P, key=next_key(), backend=backend),
+        "dropout into out=": lambda: dropout(x, p=P, key=next_key(), out=y, backend=backend),
+        "dropout, forward+backward": both,
+        "keep mask": lambda: keep_mask(next_key(), x.shape, P, backend=backend),
+        "dropout2d": lambda: dropout2d(images, p=P, key=next_key(), backend=backend),
+        "alpha dropout": lambda: alpha_dropout(x, p=P, key=next_key(), backend=backend),
+        "softmax and dropout": attention,
+        "Gaussian dropout": lambda: gaussian_dropout(x, p=P, key=next_key(), backend=backend),
+    }

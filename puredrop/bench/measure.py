@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from . import kernels, streams
+from . import kernels, predict, scaling, streams, tape
 from .environment import environment
 from .suite import Suite
 from .timing import Call, Clock, interleaved, one_thread, spread
@@ -17,7 +17,10 @@ from .timing import Call, Clock, interleaved, one_thread, spread
 Progress = Callable[[int, int, str], object]  # (done, total, what is under way)
 
 SUITES: dict[str, Callable[[Sequence[str] | None], Suite]] = {
+    "scaling": scaling.suite,
     "kernels": kernels.suite,
+    "tape": tape.suite,
+    "predict": predict.suite,
     "streams": streams.suite,
 }
 
@@ -44,7 +47,7 @@ def run(
     seconds: float | None = None,
     progress: Progress | None = None,
     preset: str = "full",
-    suite: str = "kernels",
+    suite: str = "scaling",
 ) -> dict[str, Any]:
     """Time the contenders of a suite against each other, on one thread.
 
@@ -69,6 +72,8 @@ def run(
     if suite not in SUITES:
         raise ValueError(f"bench: unknown suite {suite!r}; known are {', '.join(SUITES)}")
     chosen, skipped = SUITES[suite](backends).here()
+    if sizes is None and chosen.sizes is not None:
+        plan = replace(plan, sizes=chosen.sizes)
     rows: list[dict[str, Any]] = []
     with one_thread():
         where = environment()
@@ -103,7 +108,7 @@ def measure(
                 tell(done, total, f"{elements(size)} elements, {which}")
                 # What a measurement leaves of its share goes to the later ones, which are larger.
                 share = (deadline - clock()) / (total - done) / 1e9
-                calls = {name: passes[which] for name, passes in prepared.items()}
+                calls = {name: passes[which] for name, passes in prepared.items() if which in passes}
                 rows += measured_rows(suite, size, which, calls, interleaved(calls, plan.rounds, share, clock))
                 done += 1
         tell(total, total, "")

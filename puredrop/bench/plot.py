@@ -14,13 +14,14 @@ INK, MUTED, FAINT = "#1b1f24", "#606873", "#d5d9de"
 # Okabe and Ito's colours, which colour-blind eyes tell apart; grey for the floor. Line and marker say the same again.
 LOOKS: dict[str, dict[str, Any]] = {
     "copy": {"color": "#7b828c", "marker": ".", "ls": "-"},
+    "masks alone": {"color": "#e69f00", "marker": ".", "ls": (0, (4, 2))},
     "copy into out=": {"color": "#7b828c", "marker": ".", "ls": (0, (2, 2))},
     "numpy generator": {"color": "#009e73", "marker": "^"},
     "torch": {"color": "#d55e00", "marker": "s"},
     "puredrop[numpy]": {"color": "#56b4e9", "marker": "D"},
     "puredrop[numba]": {"color": "#0072b2", "marker": "o", "lw": 2.6},
 }
-OTHER_COLOURS = ("#cc79a7", "#e69f00", "#f0e442")
+OTHER_COLOURS = ("#cc79a7", "#f0e442", "#000000")
 STYLE = {
     "svg.fonttype": "none",  # text stays text: a reader may search it
     "svg.hashsalt": "puredrop",  # equal numbers give equal files

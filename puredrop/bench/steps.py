@@ -91,12 +91,12 @@ def run_steps(
 ) -> dict[str, Any]:
     """Time a training step of each model (or of those named) against PyTorch, interleaved, on one thread.
 
-    Returns, ready for JSON: "environment", "skipped", "interrupted" and "rows", each with "model", "about", "rounds",
-    the spreads ({"median", "low", "high"}) of "puredrop_ms", "torch_ms" and "ratio", and "ratio_of_minima".
+    Returns, ready for JSON: "environment", "suite", "skipped", "interrupted" and "rows", each with "model", "about",
+    "rounds", the spreads ({"median", "low", "high"}) of "puredrop_ms", "torch_ms" and "ratio", and "ratio_of_minima".
     Raises: ImportError without PyTorch; ValueError for a model that is not known.
     """
     if find_spec("torch") is None:
-        raise ImportError("bench --steps compares with PyTorch: pip install torch==2.13.0 (its CPU build is enough)")
+        raise ImportError("bench layers compares with PyTorch: pip install torch==2.13.0 (its CPU build is enough)")
     names = list(models or MODELS)
     if unknown := sorted(set(names) - set(MODELS)):
         raise ValueError(f"bench: unknown model {', '.join(unknown)}; known are {', '.join(MODELS)}")
@@ -115,7 +115,7 @@ def run_steps(
             tell(len(rows), len(names), "")
         except KeyboardInterrupt:
             interrupted = True
-    return {"environment": where, "skipped": [], "interrupted": interrupted, "rows": rows}
+    return {"environment": where, "suite": "layers", "skipped": [], "interrupted": interrupted, "rows": rows}
 
 
 def _row(torch: Any, name: str, backend: str | None, rounds: int, seconds: float) -> dict[str, Any]:

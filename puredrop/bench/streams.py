@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import backends
 from ..streams import TorchCPU
-from .kernels import P, pytorch
+from .scaling import P, pytorch
 from .suite import Contender, Suite
 from .timing import Call
 

@@ -27,6 +27,7 @@ class Suite:
 
     passes: the kinds of work, as `Contender.prepare` names them.  inputs(size): what all contenders of a round share.
     p, dtype: the rate and the type of all numbers.  floor: the contender that does no more than it must.
+    sizes: those that this suite is about, in place of a preset's. A contender may lack some of the passes.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Suite:
     p: float
     dtype: str
     floor: str
+    sizes: tuple[int, ...] | None = None
 
     def here(self) -> tuple[Suite, list[dict[str, str]]]:
         """The suite with the contenders that can take part on this machine, and the others with their reasons."""

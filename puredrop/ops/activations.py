@@ -89,7 +89,13 @@ def composed_gelu(x: Any) -> Any:
 @fused(composed_gelu)
 def _gelu(backend: Any, x: Any) -> Any:
     """x cdf(x), and its slope cdf(x) + x pdf(x): one exponential serves both, and one array is kept."""
-    flat = x.reshape(-1)
+    series = _tail_terms(20 if x.dtype.itemsize == 8 else 10), BEND, FAR, MIDDLE, HALF
+    made = backend.fused["gelu"](x, *series) if "gelu" in backend.fused else None
+    y, slope = _gelu_in_blocks(backend, x.reshape(-1)) if made is None else made
+    return lying_like(y.reshape(x.shape), x), lambda g, needed: (g * slope.reshape(x.shape),)
+
+
+def _gelu_in_blocks(backend: Any, flat: Any) -> tuple[Any, Any]:
     y, slope = backend.xp.empty_like(flat), backend.xp.empty_like(flat)
     for start in range(0, flat.size, BLOCK):
         here = slice(start, start + BLOCK)
@@ -99,7 +105,7 @@ def _gelu(backend: Any, x: Any) -> Any:
         bell *= 1 / math.sqrt(2 * math.pi)
         bell += cdf
         slope[here] = bell
-    return lying_like(y.reshape(x.shape), x), lambda g, needed: (g * slope.reshape(x.shape),)
+    return y, slope
 
 
 def silu(x: Any) -> Any:

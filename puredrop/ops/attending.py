@@ -105,7 +105,7 @@ def attend_at_once(o: Operands, y: Any) -> Pull:
     xp = o.backend.xp
     tile = Tile(slice(0, o.shape[-2]), slice(0, o.shape[-1]))
     p = o.logits(tile, o.sight.whole(o.backend, o.shape, o.q.dtype))
-    _softmax(xp, p, o.blind)
+    _softmax(o.backend, p, o.blind)
     product_into(xp, y, o.dropped(p), o.v)
 
     def pull(g: Any, out: Gradients) -> None:
@@ -126,14 +126,17 @@ def attend_at_once(o: Operands, y: Any) -> Pull:
     return pull
 
 
-def _softmax(xp: Any, s: Any, blind: Any) -> None:
+def _softmax(backend: Backend, s: Any, blind: Any) -> None:
     """Softmax over the last axis, in place; zeros in the rows that are blind."""
+    xp = backend.xp
     if not s.size:
         return
     with np.errstate(invalid="ignore"):  # inf - inf: NaN, as it should be
         top = s.max(axis=-1, keepdims=True)
         if blind is not None:
-            top = xp.where(blind, 0.0, top)
+            top = xp.where(blind, 0.0, top).astype(s.dtype, copy=False)
+        if "softmax" in backend.fused and backend.fused["softmax"](s, top, s):  # rows that are blind add up to 0
+            return
         s -= top
         xp.exp(s, out=s)
         total = s.sum(axis=-1, keepdims=True)  # as `softmax` does, to the bit

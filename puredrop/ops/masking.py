@@ -33,6 +33,8 @@ def drop_given(
     backend: Any, x: Any, fill: Any, *, keep: Any, rule: Rule, scale: Any = 1.0, shift: float | None = None
 ) -> Any:
     """The same map with a mask at hand, which the graph keeps; `rule` is the arithmetic of the source."""
+    if rule is select and "select" in backend.fused:
+        return backend.fused["select"](x, keep, scale, shift, fill)
     return rule(backend.xp, x, keep, scale, shift, fill)
 
 

@@ -50,6 +50,11 @@ class Index:
         """The index of a whole noise tensor for arrays of `shape`; all positions along `shared` axes get one draw."""
         return _whole(_whole_numbers("shape", shape), _whole_numbers("shared", shared))
 
+    @staticmethod
+    def of(array_shape: tuple[int, ...]) -> Index:
+        """`whole` for a shape that an array has, nothing shared: there is nothing to check."""
+        return _whole(array_shape, ())
+
     @cached_property
     def noise_shape(self) -> tuple[int, ...]:
         """The shape with shared axes of size 1: what is really drawn."""

@@ -30,6 +30,11 @@ def remembered(happen: Callable[[], T]) -> T:
     return event
 
 
+def nothing_is_noted() -> bool:
+    """Whether no journal is in force: a call that happens then is not `remembered`."""
+    return not _journals.get()
+
+
 _END = object()
 
 

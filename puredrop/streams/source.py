@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from ..random import Draw, threshold
-from ..random.journal import remembered
+from ..random.journal import nothing_is_noted, remembered
 
 Rule: TypeAlias = Callable[..., Any]  # rule(xp, x, keep, scale, shift, fill), as `backends.select.select`
 
@@ -93,7 +93,10 @@ def answered(operation: str, x: Any, draw: Draw, p: Any) -> tuple[Rule, Any] | N
 
     A recomputation gets the same.
     """
-    return remembered(lambda: _answer(_current.get(), Request(operation, x, draw, p, _order.get())))
+    source = _current.get()
+    if source is None and nothing_is_noted():
+        return None
+    return remembered(lambda: _answer(source, Request(operation, x, draw, p, _order.get())))
 
 
 def _answer(source: Source | None, request: Request) -> tuple[Rule, Any] | None:

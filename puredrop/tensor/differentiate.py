@@ -94,13 +94,14 @@ def sweep(
                     continue
             if node.saved is None:
                 raise RuntimeError("backward: an earlier backward pass freed this graph; compute the result again")
+            alone = node.gives_each_its_own and not create_graph
             for parent, d in zip(node.parents, node.gradients(g, create_graph), strict=True):
                 if parent is None or parent.index < oldest:
                     continue
-                if isinstance(d, Part):
+                if type(d) is Part:
                     _accumulate_part(grads, owned, parent, d)
-                else:
-                    _accumulate(grads, owned, parent, d, not create_graph and node.made(d, g))
+                else:  # made here, for one parent alone: neither g itself nor a view
+                    _accumulate(grads, owned, parent, d, alone and d is not g and d.base is None)
             if not create_graph and node.parents:
                 node.saved = None
     finally:
@@ -125,14 +126,15 @@ def _by_age(node: Node, oldest: int, stop: set[Node]) -> list[Node]:
 def _accumulate(grads: dict[Node, Any], owned: set[Node], parent: Node, d: Any, made: bool) -> None:
     if d.shape != parent.shape:
         d, made = unbroadcast(d, parent.shape), False
-    if parent not in grads:
+    before = grads.get(parent)
+    if before is None:
         grads[parent] = d
         if made:
             owned.add(parent)
     elif parent in owned:
         grads[parent] += d
     else:
-        grads[parent] = grads[parent] + d
+        grads[parent] = before + d
         if not isinstance(d, Tensor):
             owned.add(parent)
 

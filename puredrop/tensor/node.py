@@ -16,6 +16,7 @@ class Node:
 
     __slots__ = ("backend", "index", "parents", "rules", "saved", "shape")
     counter = count(1)
+    gives_each_its_own = True  # whether no two parents receive the same array
 
     def __init__(self, rules: Any, parents: Any, saved: Any, shape: tuple[int, ...], backend: Backend) -> None:
         self.rules = rules
@@ -31,10 +32,6 @@ class Node:
             parent and rule.call(g, *(rule.lifted(saved, self) if create_graph else saved))
             for parent, rule, saved in zip(self.parents, self.rules, self.saved, strict=True)
         ]
-
-    def made(self, d: Any, g: Any) -> bool:
-        """Whether d was made here, for one parent alone: neither g itself nor a view."""
-        return d is not g and d.base is None
 
 
 class Leaf(Node):

@@ -15,6 +15,7 @@ class Checkpoint(Node):
     """A stretch of graph that was not kept. Its gradient runs the function again, with the same keys."""
 
     __slots__ = ()
+    gives_each_its_own = False
 
     def again(self) -> Tensor:
         """The result, computed again, with the graph behind it."""
@@ -25,9 +26,6 @@ class Checkpoint(Node):
     def gradients(self, g: Any, create_graph: bool) -> list[Any]:
         found = sweep(self.again(), g, set(self.parents), create_graph, partial=True)
         return [found[parent][0] for parent in self.parents]
-
-    def made(self, d: Any, g: Any) -> bool:
-        return False  # two parents may have received the same array
 
 
 def checkpoint(f: Callable[..., Tensor], *inputs: Any) -> Tensor:

@@ -7,7 +7,7 @@ an activation before it is free at once.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from operator import itemgetter
 from typing import Any
@@ -83,67 +83,94 @@ def primitive(**rules: Callable[..., Any]) -> Callable[[Callable[..., Any]], Cal
     Raises: TypeError where tensors of two backends meet.
     """
 
-    def decorate(body: Callable[..., Any]) -> Callable[..., Any]:
-        spec = inspect.signature(body).parameters.values()
-        arguments = [p.name for p in spec if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
-        defaults = {p.name: p.default for p in spec if p.kind is p.KEYWORD_ONLY}
-        table = Rules(
-            body.__name__,
-            (Rule(rules[name], arguments, list(defaults)) if name in rules else None for name in arguments),
-        )
-        describes = any(name.endswith(("_shape", "_dtype")) for rule in table if rule for name in rule.names)
+    return lambda body: _differentiable(body, rules)
 
-        @wraps(body)
-        def apply(*inputs: Any, backend: Any = None, **parameters: Any) -> Any:
-            arrays, parents, live, tensors = [], [], False, False
-            for a in inputs:
-                if isinstance(a, Tensor):
-                    if a.backend is not backend:
-                        backend = agreed_backend(a.backend, backend, body.__name__)
-                    tensors = True
-                    node = a.node
-                    live = live or node is not None
-                    arrays.append(a.data)
-                    parents.append(node)
-                else:
-                    arrays.append(a)
-                    parents.append(None)
-            if tensors:  # then no scalar promotes, not even NumPy's
-                arrays = [
-                    a.item() if a is x and isinstance(a, _WIDE) else a for a, x in zip(arrays, inputs, strict=True)
-                ]
+
+def _differentiable(body: Callable[..., Any], rules: dict[str, Callable[..., Any]]) -> Callable[..., Any]:
+    spec = inspect.signature(body).parameters.values()
+    arguments = [p.name for p in spec if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
+    defaults = {p.name: p.default for p in spec if p.kind is p.KEYWORD_ONLY}
+    made = (Rule(rules[name], arguments, list(defaults)) if name in rules else None for name in arguments)
+    table = Rules(body.__name__, made)
+    describes = any(name.endswith(("_shape", "_dtype")) for rule in table if rule for name in rule.names)
+    savers = [rule and rule.save for rule in table]
+    ruled = all(savers)
+
+    @wraps(body)
+    def apply(*inputs: Any, backend: Any = None, **parameters: Any) -> Any:
+        # The price of every operation is paid here: a line more is a line for each of thousands of small ones.
+        for a in inputs:
+            if isinstance(a, Tensor):
+                break
+        else:
+            return _on_arrays(body, backends.of(inputs, backend or thread.backend), inputs, parameters)
+        arrays, parents, live, constants = [], [], False, False
+        for a in inputs:
+            if isinstance(a, Tensor):
+                if backend is None:
+                    backend = a.backend
+                elif a.backend is not backend:
+                    backend = agreed_backend(a.backend, backend, body.__name__)
+                node = a.node
+                if node is not None:
+                    live = True
+                arrays.append(a.data)
+                parents.append(node)
             else:
-                backend = backends.of(arrays, backend or thread.backend)
-            if backend.place is not None:
-                arrays, parameters = placed(backend, arrays, parameters)
-            try:
-                y = body(backend, *arrays, **parameters)
-            except ValueError as error:
-                raise ValueError(explained(body.__name__, error, arrays)) from error
-            if not tensors:
-                return y
-            if not (live and thread.recording):
-                return bare(y, backend, None)
+                constants = True
+                arrays.append(a)
+                parents.append(None)
+        if constants:
+            arrays = _without_wide_scalars(arrays, inputs)
+        if backend.place is not None:
+            arrays, parameters = placed(backend, arrays, parameters)
+        y = _computed(body, backend, arrays, parameters)
+        new = Tensor.__new__(Tensor)
+        new.data, new.backend, new.node = y, backend, None
+        if live and thread.recording:
             env = (*arrays, y, backend, *({**defaults, **parameters} if defaults else parameters).values())
             if describes:
-                env += (*(np.shape(a) for a in arrays), *(getattr(a, "dtype", None) for a in arrays))
-            parents = [parent if rule else None for parent, rule in zip(parents, table, strict=True)]
-            saved = [parent and rule.save(env) for parent, rule in zip(parents, table, strict=True)]
-            return bare(y, backend, Node(table, parents, saved, y.shape, backend))
+                env += _descriptions(arrays)
+            if not ruled:
+                parents = [parent if rule else None for parent, rule in zip(parents, table, strict=True)]
+            saved = [parent and save(env) for parent, save in zip(parents, savers, strict=True)]
+            new.node = Node(table, parents, saved, y.shape, backend)
+        return new
 
-        PRIMITIVES[body.__name__] = apply
-        return apply
-
-    return decorate
+    PRIMITIVES[body.__name__] = apply
+    return apply
 
 
-def placed(backend: Backend, arrays: list[Any], parameters: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+def _on_arrays(body: Callable[..., Any], backend: Backend, arrays: Sequence[Any], parameters: dict[str, Any]) -> Any:
+    if backend.place is not None:
+        arrays, parameters = placed(backend, arrays, parameters)
+    return _computed(body, backend, arrays, parameters)
+
+
+def _computed(body: Callable[..., Any], backend: Backend, arrays: Sequence[Any], parameters: dict[str, Any]) -> Any:
+    try:
+        return body(backend, *arrays, **parameters)
+    except ValueError as error:
+        raise ValueError(explained(body.__name__, error, arrays)) from error
+
+
+def _without_wide_scalars(arrays: list[Any], inputs: Any) -> list[Any]:
+    """Beside tensors no scalar promotes, not even NumPy's."""
+    return [a.item() if isinstance(a, _WIDE) and a is x else a for a, x in zip(arrays, inputs, strict=True)]
+
+
+def _descriptions(arrays: list[Any]) -> tuple[Any, ...]:
+    """What rules ask for as `x_shape` and `x_dtype`."""
+    return (*(np.shape(a) for a in arrays), *(getattr(a, "dtype", None) for a in arrays))
+
+
+def placed(backend: Backend, arrays: Sequence[Any], parameters: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """What an operation is given, arrays of NumPy brought to where its backend computes."""
     assert backend.place is not None
     return [backend.place(a) for a in arrays], {name: backend.place(value) for name, value in parameters.items()}
 
 
-def explained(operation: str, error: ValueError, arrays: list[Any]) -> str:
+def explained(operation: str, error: ValueError, arrays: Sequence[Any]) -> str:
     """The array library's message, with the operation and the shapes it was given."""
     shapes = ", ".join(str(np.shape(a)) for a in arrays)
     return f"{operation.strip('_')}: {error}; got shapes {shapes}"

@@ -49,6 +49,8 @@ class Asked:
         """
         keys = len(self.key) if isinstance(self.key, tuple) else None
         if self.index is None:
+            if keys is None and type(shared) is tuple and not shared:
+                return Index.of(shape)
             if keys is not None and (not shape or shape[0] != keys):
                 raise ValueError(
                     f"{self.operation}: {keys} keys need a leading axis of size {keys}, got x of shape {shape}"

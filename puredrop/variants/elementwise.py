@@ -12,6 +12,7 @@ from ..random import Index, Keys, threshold
 from .asked import Asked
 from .bernoulli_map import bernoulli_map, inverted_scale, map_given
 from .door import checked_array, checked_key, checked_rate
+from .into import checked_out, map_into
 
 __all__ = ["classic_dropout", "dropout", "keep_mask"]
 
@@ -57,6 +58,7 @@ def dropout(
     index: Index | None = None,
     scale_rounding: Literal["float32", "dtype"] = "float32",
     return_mask: bool = False,
+    out: Any = None,
     backend: Any = None,
 ) -> Any:
     """Drop each element with probability p and scale the rest by 1 / (1 - p).
@@ -66,13 +68,15 @@ def dropout(
     Shapes: x any; y like x. One draw along each of the `shared` axes (Keras: noise_shape with size 1). `index` says
         which part of a global noise tensor x is; a tuple of keys enumerates the leading axis of x. An array p
         broadcasts to the noise; with an axis more in front, (K, 1, ..., 1), it is a rate for each of K keys.
+        `out=`, for arrays, is an array like x to write y to and to give back; it may be x, or overlap it.
     Dtypes: float32, float64 (and float16 on NumPy); y like x. The scale is formed in float64, applied in float32
         (float64 for float64), rounded once; `scale_rounding="dtype"` rounds it to the dtype of x first, as PyTorch does
         on a CPU.
     Draws: one halfword an element of the noise, at (key, element number). Nothing is kept for backward. `mask=`
         (True = kept) replaces the draw; `return_mask=True` gives (y, mask).
-    Raises: TypeError for whole-number x or a p that is no number; ValueError for p outside [0, 1], a mask or index that
-        does not fit, or no key.
+    Raises: TypeError for whole-number x or a p that is no number, or for tensors with `out`; ValueError for p outside
+        [0, 1], a mask or index that does not fit, no key, or an `out` that differs from x in shape or dtype, cannot be
+        written to or shares memory within itself.
     Reference: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting" (2014).
 
     >>> from puredrop import Key
@@ -88,7 +92,11 @@ def dropout(
     if scale_rounding not in ("float32", "dtype"):
         raise ValueError(f"dropout: scale_rounding must be 'float32' or 'dtype', got {scale_rounding!r}")
     scale = inverted_scale(p) if scale_rounding == "float32" else x.dtype.type(inverted_scale(p))
-    return bernoulli_map(asked, x, p, asked.index_for(x.shape, shared), scale=scale)
+    index = asked.index_for(x.shape, shared)
+    if out is None:
+        return bernoulli_map(asked, x, p, index, scale=scale)
+    checked_out(asked, out, x)
+    return map_into(asked, out, x, p, index, scale=scale)
 
 
 def classic_dropout(

@@ -54,7 +54,9 @@ def gaussian_dropout(
     if not training or p == 0:
         return asked.undrawn(unchanged(x), x.dtype.type(0))
     e = real_for(asked, normal_array, x, asked.index_for(x.shape, shared), x.shape)
-    return asked.answer(x * (1 + (p / (1 - p)) ** 0.5 * e), e)
+    factor = (p / (1 - p)) ** 0.5 * e
+    factor += 1
+    return asked.answer(x * factor, e)
 
 
 def continuous_dropout(

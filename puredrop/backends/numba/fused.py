@@ -1,0 +1,185 @@
+"""Loops that NumPy makes in many passes over memory, in one: GELU, softmax, layer norm, the step of SGD.
+
+All in float32, where training is; other types are left to the composed functions, which are also what the tests hold
+these against. Functions of whole arrays here, for `Backend.fused`; what they compute is said where they are used.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+from .compiling import kernel, reordering_kernel
+
+LOG2_E, ROUNDING = np.float32(1 / math.log(2)), np.float32(1.5 * 2**23)  # adding the latter rounds to whole numbers
+LN2_HIGH = np.float32(0.693359375)  # nine bits of ln 2: times a small whole number it is exact
+LN2_LOW = np.float32(math.log(2) - 0.693359375)
+EXP_TERMS = tuple(np.float32(1 / math.factorial(k)) for k in reversed(range(8)))
+LOWEST = np.float32(-87.0)  # e to that is close to the smallest normal number
+HALF, ZERO, ONE = np.float32(0.5), np.float32(0), np.float32(1)
+DENSITY = np.float32(1 / math.sqrt(2 * math.pi))
+
+
+@intrinsic
+def _times_power(typingctx, x, rounded):  # type: ignore[no-untyped-def]
+    """x times 2 to the whole number n of `rounded` = n + ROUNDING, by laying n into the exponent of 1."""
+    sig = types.float32(types.float32, types.float32)
+
+    def codegen(context: Any, b: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        word = ir.IntType(32)
+        bits = b.shl(b.bitcast(args[1], word), word(23))
+        return b.fmul(args[0], b.bitcast(b.add(bits, word(0x3F800000)), ir.FloatType()))
+
+    return sig, codegen
+
+
+@njit  # a function of its own, so that no kernel's freedom to reorder sums undoes the rounding
+def _exp(x):  # type: ignore[no-untyped-def]
+    """e^x in float32 for LOWEST <= x <= 88, to two units in the last place; NaN for NaN."""
+    rounded = x * LOG2_E + ROUNDING
+    n = rounded - ROUNDING
+    r = (x - n * LN2_HIGH) - n * LN2_LOW  # within ln 2 / 2 of 0
+    series = ZERO
+    for term in EXP_TERMS:
+        series = series * r + term
+    return _times_power(series, rounded)
+
+
+@kernel
+def _gelu(x, y, slope, terms, bend, far, middle, half):  # type: ignore[no-untyped-def]
+    number = x.dtype.type
+    for i in range(len(x)):
+        v = x[i]
+        z = abs(v)
+        u = number(1 / half) / (min(z, number(far)) + number(bend)) - number(middle / half)
+        tail = ZERO
+        for term in terms:
+            tail = tail * u + number(term)
+        exponent = z * z * -HALF
+        bell = ZERO if exponent < LOWEST else _exp(exponent if exponent > LOWEST else LOWEST)
+        tail *= bell
+        cdf = ONE - tail if v > ZERO else tail
+        y[i] = v * cdf
+        slope[i] = cdf + v * bell * DENSITY
+
+
+def gelu(
+    x: np.ndarray, terms: tuple[float, ...], bend: float, far: float, middle: float, half: float
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """x cdf(x) and its slope, flat; None for another type than float32. See `ops.activations`."""
+    if x.dtype != np.float32:
+        return None
+    flat = x.reshape(-1)
+    y, slope = np.empty_like(flat), np.empty_like(flat)
+    _gelu(flat, y, slope, terms, bend, far, middle, half)
+    return y, slope
+
+
+@reordering_kernel
+def _softmax(x, top, y):  # type: ignore[no-untyped-def]
+    rows, columns = x.shape
+    for i in range(rows):
+        source, target, most = x[i], y[i], top[i]
+        total = ZERO
+        for j in range(columns):
+            d = source[j] - most
+            target[j] = ZERO if d < LOWEST else _exp(LOWEST if d < LOWEST else d)
+        for j in range(columns):
+            total += target[j]
+        if total != ZERO:
+            for j in range(columns):
+                target[j] /= total
+
+
+def softmax(x: np.ndarray, top: np.ndarray, out: np.ndarray) -> bool:
+    """Fill `out` (which may be x) by e^(x - top), divided by its sum over the last axis unless that is 0.
+
+    top: like x, with 1 for the last axis. False, and nothing is done, unless all is float32 in C order.
+    """
+    if not all(a.dtype == np.float32 and a.flags.c_contiguous for a in (x, top, out)):
+        return False
+    columns = x.shape[-1]
+    _softmax(x.reshape(-1, columns), top.reshape(-1), out.reshape(-1, columns))
+    return True
+
+
+@reordering_kernel
+def _layer_norm(x, weight, bias, eps, z, deviation, y):  # type: ignore[no-untyped-def]
+    rows, n = x.shape
+    for i in range(rows):
+        source, standard, target = x[i], z[i], y[i]
+        total, squares = ZERO, ZERO
+        for j in range(n):
+            total += source[j]
+        mean = total / np.float32(n)
+        for j in range(n):
+            d = source[j] - mean
+            standard[j] = d
+            squares += d * d
+        root = np.float32(math.sqrt(squares / np.float32(n) + np.float32(eps)))
+        deviation[i] = root
+        for j in range(n):
+            s = standard[j] / root
+            standard[j] = s
+            target[j] = s * weight[j] + bias[j]
+
+
+@reordering_kernel
+def _layer_norm_gradient(g, z, deviation, weight, d, to_weight, to_bias):  # type: ignore[no-untyped-def]
+    rows, n = g.shape
+    for i in range(rows):
+        incoming, standard, target = g[i], z[i], d[i]
+        total, along = ZERO, ZERO
+        for j in range(n):
+            v = incoming[j] * weight[j]
+            total += v
+            along += v * standard[j]
+        total, along, inverse = total / np.float32(n), along / np.float32(n), ONE / deviation[i]
+        for j in range(n):
+            target[j] = (incoming[j] * weight[j] - total - standard[j] * along) * inverse
+            to_weight[j] += incoming[j] * standard[j]
+            to_bias[j] += incoming[j]
+
+
+def layer_norm(x: np.ndarray, weight: Any, bias: Any, eps: float) -> tuple[np.ndarray, Any] | None:
+    """(y, pull) of rows x (examples, n): pull(g) gives the gradients of x, weight and bias. See `ops.normalise`.
+
+    None unless x, weight and bias are float32 arrays in C order.
+    """
+    if not all(isinstance(a, np.ndarray) and a.dtype == np.float32 and a.flags.c_contiguous for a in (x, weight, bias)):
+        return None
+    y, z, deviation = np.empty_like(x), np.empty_like(x), np.empty(len(x), np.float32)
+    weights = weight.reshape(-1)
+    _layer_norm(x, weights, bias.reshape(-1), eps, z, deviation, y)
+
+    def pull(g: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        d, to_weight, to_bias = np.empty_like(z), np.zeros_like(weights), np.zeros_like(weights)
+        _layer_norm_gradient(np.ascontiguousarray(g), z, deviation, weights, d, to_weight, to_bias)
+        return d, to_weight, to_bias
+
+    return y, pull
+
+
+@kernel
+def _sgd(x, g, velocity, lr, momentum, nesterov):  # type: ignore[no-untyped-def]
+    for i in range(len(x)):
+        step = g[i]
+        if momentum != ZERO:
+            v = velocity[i] * momentum + step
+            velocity[i] = v
+            step = step + momentum * v if nesterov else v
+        x[i] -= lr * step
+
+
+def sgd(x: Any, g: Any, velocity: Any, lr: float, momentum: float, nesterov: bool) -> bool:
+    """What `optim.SGD` does, in place and to the bit. False, and nothing done, unless all is float32 in C order."""
+    if not all(a.dtype == np.float32 and a.flags.c_contiguous for a in (x, g, velocity)):
+        return False
+    flat = (a.reshape(-1) for a in (x, g, velocity))
+    _sgd(*flat, np.float32(lr), np.float32(momentum), nesterov)
+    return True

@@ -1,0 +1,243 @@
+"""The one intrinsic: keep decisions as vectors, and the two kernels around it, which give a map and a mask.
+
+One idea makes them fast. A *step* computes LANES Philox blocks at once, in 64-bit lanes so that the 32 x 32 -> 64 bit
+multiply is one instruction, and turns them into STEP = 8 * LANES keep decisions, compared and selected as vectors of
+16-bit halfwords. LLVM's portable vector types carry it, so one text serves AVX-512, AVX2, SSE and NEON. Ten Philox
+rounds are long enough that the loads of x would stall behind them; asking for x 4 KB ahead hides the memory entirely.
+A halfword that equals the threshold's first 16 bits (once in 65,536) is kept by the step and settled by `_settle`.
+
+All functions that share the step live in this file, because Numba's cache notices edits of a function's own file only.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba import types, uint64
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ...random.philox import MULTIPLIERS, ROUNDS, WEYL
+from .compiling import kernel
+from .philox import philox
+
+I16, I32, I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+M0, M1 = MULTIPLIERS
+W0, W1 = WEYL
+_AVX512 = bool(llvm.get_host_cpu_features().get("avx512bw")) and not os.environ.get("NUMBA_CPU_NAME")
+LANES = 32 if _AVX512 else 16  # Philox blocks a step: several independent chains hide the latency of the multiply
+CHUNK = 32 if _AVX512 else 16  # elements a compare: one full register of halfwords; wider masks are slow below AVX-512
+STEP = 8 * LANES  # elements a step
+AHEAD = 4096  # bytes of x asked for in advance; anything from 512 to 65536 measures the same
+
+
+def _vector(element: ir.Type, values: Any) -> ir.Constant:
+    return ir.Constant(ir.VectorType(element, len(values)), [ir.Constant(element, v) for v in values])
+
+
+def _splat(b: ir.IRBuilder, scalar: ir.Value, n: int) -> ir.Value:
+    vector = ir.VectorType(scalar.type, n)
+    first = b.insert_element(ir.Constant(vector, ir.Undefined), scalar, I32(0))
+    return b.shuffle_vector(first, ir.Constant(vector, ir.Undefined), _vector(I32, [0] * n))
+
+
+def _philox_lanes(b: ir.IRBuilder, block: ir.Value, address: list[ir.Value]) -> tuple[ir.Value, ir.Value]:
+    """LANES consecutive blocks -> their words (0, 1) and (2, 3), each pair packed in a 64-bit lane."""
+    k0, k1, c1, c2, c3 = address
+    low, s32 = _vector(I64, [0xFFFFFFFF] * LANES), _vector(I64, [32] * LANES)
+    number = b.add(_splat(b, block, LANES), _vector(I64, list(range(LANES))))
+    x0, x1, x2, x3 = (
+        number,
+        b.or_(b.lshr(number, s32), _splat(b, c1, LANES)),
+        _splat(b, c2, LANES),
+        _splat(b, c3, LANES),
+    )
+    for _ in range(ROUNDS):
+        # The high halves of x1 and x3 are left dirty: the next multiply reads low halves only.
+        p0 = b.mul(b.and_(x0, low), _vector(I64, [M0] * LANES))
+        p1 = b.mul(b.and_(x2, low), _vector(I64, [M1] * LANES))
+        x0, x1 = b.xor(b.xor(b.lshr(p1, s32), x1), _splat(b, k0, LANES)), p1
+        x2, x3 = b.xor(b.xor(b.lshr(p0, s32), x3), _splat(b, k1, LANES)), p0
+        k0 = b.and_(b.add(k0, I64(W0)), I64(0xFFFFFFFF))
+        k1 = b.and_(b.add(k1, I64(W1)), I64(0xFFFFFFFF))
+    return b.or_(b.and_(x0, low), b.shl(x1, s32)), b.or_(b.and_(x2, low), b.shl(x3, s32))
+
+
+def _halfwords(b: ir.IRBuilder, pairs: tuple[ir.Value, ir.Value], j: int) -> ir.Value:
+    """Chunk j of the step: CHUNK halfwords in the order of the elements."""
+    per = CHUNK // 8
+    lanes = [lane for q in range(per) for lane in (per * j + q, LANES + per * j + q)]
+    return b.bitcast(b.shuffle_vector(*pairs, _vector(I32, lanes)), ir.VectorType(I16, CHUNK))
+
+
+def _prefetch(b: ir.IRBuilder, pointer: ir.Value, nbytes: int) -> None:
+    byte = ir.IntType(8).as_pointer()
+    signature = ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32])
+    prefetch = cgutils.get_or_insert_function(b.module, signature, "llvm.prefetch.p0")
+    for line in range(0, nbytes, 64):
+        b.call(prefetch, [b.gep(b.bitcast(pointer, byte), [I64(AHEAD + line)]), I32(0), I32(3), I32(1)])
+
+
+def _pointer(context: Any, b: ir.IRBuilder, array_type: Any, array: ir.Value, at: ir.Value) -> ir.Value:
+    return b.gep(context.make_array(array_type)(context, b, array).data, [at])
+
+
+def _decide(b: ir.IRBuilder, address: list[ir.Value], block: ir.Value, hi: ir.Value, write: Any) -> ir.Value:
+    """Call write(chunk, keep) for each chunk of the step at `block`; nonzero if some halfword equals hi."""
+    pairs = _philox_lanes(b, block, address)
+    limit = _splat(b, hi, CHUNK)
+    ties = ir.Constant(ir.IntType(CHUNK), 0)
+    for j in range(STEP // CHUNK):
+        h = _halfwords(b, pairs, j)
+        write(j, b.icmp_unsigned(">=", h, limit))
+        ties = b.or_(ties, b.bitcast(b.icmp_unsigned("==", h, limit), ir.IntType(CHUNK)))
+    return ties if CHUNK == 32 else b.zext(ties, I32)
+
+
+@intrinsic
+def _drop_step(typingctx, x, y, at, block, k0, k1, c1, c2, c3, hi, scale, shift, fill):  # type: ignore[no-untyped-def]
+    """y[at : at + STEP] = where(keep, x[...] * scale [+ shift], fill); nonzero if a tie must be settled."""
+    sig = types.uint32(x, y, at, *[types.uint64] * 6, types.uint16, scale, shift, fill)
+
+    def codegen(context: Any, b: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        at, block, *address, hi, scale, shift, fill = args[2:]
+        size = {ir.FloatType: 4, ir.DoubleType: 8}[type(scale.type)]
+        xp, yp = (_pointer(context, b, sig.args[i], args[i], at) for i in (0, 1))
+        vector = ir.VectorType(scale.type, CHUNK).as_pointer()
+        scales, fills = _splat(b, scale, CHUNK), _splat(b, fill, CHUNK)
+        shifts = None
+        if not isinstance(sig.args[-2], types.NoneType):  # a Python number: float64
+            shifts = _splat(b, b.fptrunc(shift, scale.type) if size == 4 else shift, CHUNK)
+
+        def write(j: int, keep: ir.Value) -> None:
+            source, target = (b.bitcast(b.gep(p, [I64(CHUNK * j)]), vector) for p in (xp, yp))
+            kept = b.fmul(b.load(source, align=size), scales)
+            kept = kept if shifts is None else b.fadd(kept, shifts)
+            b.store(b.select(keep, kept, fills), target, align=size)
+
+        _prefetch(b, xp, STEP * size)
+        return _decide(b, address, block, hi, write)
+
+    return sig, codegen
+
+
+@intrinsic
+def _keep_step(typingctx, out, at, block, k0, k1, c1, c2, c3, hi):  # type: ignore[no-untyped-def]
+    """out[at : at + STEP] = keep as bytes; nonzero if a tie must be settled."""
+    sig = types.uint32(out, at, *[types.uint64] * 6, types.uint16)
+
+    def codegen(context: Any, b: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        at, block, *address, hi = args[1:]
+        pointer = _pointer(context, b, sig.args[0], args[0], at)
+        vector = ir.VectorType(ir.IntType(8), CHUNK)
+
+        def write(j: int, keep: ir.Value) -> None:
+            target = b.bitcast(b.gep(pointer, [I64(CHUNK * j)]), vector.as_pointer())
+            b.store(b.zext(keep, vector), target, align=1)
+
+        return _decide(b, address, block, hi, write)
+
+    return sig, codegen
+
+
+@intrinsic
+def words_step(typingctx, words, at, block, k0, k1, c1, c2, c3):  # type: ignore[no-untyped-def]
+    """words[j, at : at + LANES] = word j of the blocks from `block` on, as uint64; words is (4, ...) in C order."""
+    sig = types.void(words, at, *[types.uint64] * 6)
+
+    def codegen(context: Any, b: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        at, block, *address = args[1:]
+        array = context.make_array(sig.args[0])(context, b, args[0])
+        row = b.extract_value(array.shape, 1)
+        vector = ir.VectorType(I64, LANES)
+        for k, pair in enumerate(_philox_lanes(b, block, address)):
+            parts = b.and_(pair, _vector(I64, [0xFFFFFFFF] * LANES)), b.lshr(pair, _vector(I64, [32] * LANES))
+            for j, part in enumerate(parts):
+                place = b.gep(array.data, [b.add(at, b.mul(row, I64(2 * k + j)))])
+                b.store(part, b.bitcast(place, vector.as_pointer()), align=8)
+        return context.get_dummy_value()
+
+    return sig, codegen
+
+
+@kernel
+def _settle(y, at, block, address, hi, lo, dropped):  # type: ignore[no-untyped-def]
+    """Write `dropped` at those ties of the step at `block` that the second draw drops. Never reads x: it may be y."""
+    k0, k1, c1, c2, c3 = address
+    tie_c3 = c3 | uint64(1 << 24)  # the purpose table: kind 1 instead of 0
+    for i in range(STEP):
+        here = block + uint64(i >> 3)
+        low, high = philox(here, k0, k1, c1, c2, c3)
+        word = low if i & 4 == 0 else high
+        if (word >> uint64(16 * (i & 3))) & uint64(0xFFFF) == uint64(hi):
+            low, high = philox(uint64(4) * here + uint64((i & 7) >> 1), k0, k1, c1, c2, tie_c3)
+            if (low if i & 1 == 0 else high) >> uint64(16) < lo:
+                y[at + i] = dropped
+
+
+@kernel
+def drop_runs(x, y, addresses, starts, length, hi, lo, scale, shift, fill):  # type: ignore[no-untyped-def]
+    """The map over flat x and y: for each key, for each run, `length` elements numbered from the run's start.
+
+    Numbers come as Python's, which are quicker to hand over, and become those of the arrays here.
+    """
+    number = x.dtype.type
+    factor, other, first, rest = number(scale), number(fill), np.uint16(hi), uint64(lo)
+    source, target = np.empty(STEP, x.dtype), np.empty(STEP, x.dtype)
+    at = 0
+    for k in range(len(addresses)):
+        k0, k1, c1, c2, c3 = addresses[k, 0], addresses[k, 1], addresses[k, 2], addresses[k, 3], addresses[k, 4]
+        address = (k0, k1, c1, c2, c3)
+        for start in starts:
+            e, stop = start, at + length
+            while at < stop:
+                lead, block = e & 7, uint64(e >> 3)  # a run may begin in the middle of a block
+                n = min(STEP - lead, stop - at)
+                if n == STEP:
+                    if _drop_step(x, y, at, block, k0, k1, c1, c2, c3, first, factor, shift, other) and rest:
+                        _settle(y, at, block, address, first, rest, other)
+                else:
+                    source[lead : lead + n] = x[at : at + n]
+                    if _drop_step(source, target, 0, block, k0, k1, c1, c2, c3, first, factor, shift, other) and rest:
+                        _settle(target, 0, block, address, first, rest, other)
+                    y[at : at + n] = target[lead : lead + n]
+                at += n
+                e += n
+
+
+@kernel
+def drop_runs_each(x, y, addresses, starts, length, hi, lo, scale, shift, fill):  # type: ignore[no-untyped-def]
+    """`drop_runs` with a rate and a scale for each key."""
+    n = len(starts) * length
+    for k in range(len(addresses)):
+        part = slice(k * n, (k + 1) * n)
+        drop_runs(x[part], y[part], addresses[k : k + 1], starts, length, hi[k], lo[k], scale[k], shift, fill)
+
+
+@kernel
+def keep_runs(out, addresses, starts, length, hi, lo):  # type: ignore[no-untyped-def]
+    """The mask alone, as bytes; the same walk as `drop_runs`."""
+    first, rest = np.uint16(hi), uint64(lo)
+    padded = np.empty(STEP, out.dtype)
+    at = 0
+    for k in range(len(addresses)):
+        k0, k1, c1, c2, c3 = addresses[k, 0], addresses[k, 1], addresses[k, 2], addresses[k, 3], addresses[k, 4]
+        address = (k0, k1, c1, c2, c3)
+        for start in starts:
+            e, stop = start, at + length
+            while at < stop:
+                lead, block = e & 7, uint64(e >> 3)
+                n = min(STEP - lead, stop - at)
+                if n == STEP:
+                    if _keep_step(out, at, block, k0, k1, c1, c2, c3, first) and rest:
+                        _settle(out, at, block, address, first, rest, 0)
+                else:
+                    if _keep_step(padded, 0, block, k0, k1, c1, c2, c3, first) and rest:
+                        _settle(padded, 0, block, address, first, rest, 0)
+                    out[at : at + n] = padded[lead : lead + n]
+                at += n
+                e += n
