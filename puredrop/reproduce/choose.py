@@ -20,7 +20,7 @@ LABELS = {
     "rmse": "RMSE",
     "nll": "NLL",
     "ece": "ECE",
-    "calibration": "calibration error",
+    "calibration": "calibration",
     "Fashion": "AUROC Fashion",
     "letters": "AUROC letters",
 }
@@ -64,7 +64,7 @@ def _best(methods: list[dict[str, Any]]) -> str:
 TABLE = Table(
     title="methods, what they give and what they cost",
     labels=LABELS,
-    over="three seeds, and over five splits",
+    over="three seeds or five splits",
     load=load,
     measure=measured,
     findings=findings,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from ..uncertainty import (
     predict_mixture,
 )
 from . import ensembles, uci
-from .costs import entry, numbers_of, timed, timed_once
+from .costs import entry, numbers_of, timed, timed_once, warm_up
 from .mnist import logits
 from .sets import RegressionSet, load_sets
 from .table import Protocol
@@ -129,6 +130,7 @@ def _of_ensemble(folds: list[Fold], protocol: Protocol, told: Told, checkpoint: 
     batches = [nn.Batches(f.x, f.y, batch_size=ensembles.BATCH, seed=seed) for f, seed in zip(each, seeds, strict=True)]
     rate = ensembles.LEARNING_RATE
     job = Job(models, batches, protocol.epochs or data.epochs, heads_nll, lambda s: optim.Adam(s.parameters(), lr=rate))
+    warm_up(replace(job, batches=[nn.Batches(f.x[:2], f.y[:2], batch_size=2) for f in each], epochs=1))
     members, seconds = trained(job, checkpoint, told)
     memory = MEMBERS * numbers_of(members[0]) / numbers_of(uci.net(data.x.shape[1], data.hidden, 0.0).seed(0))
     found = [
@@ -178,6 +180,7 @@ def _trained(
         return optim.Adam(stack.parameters(), lr=1e-3, eps=1e-7, weight_decay=each)
 
     job = Job(models, batches, protocol.epochs or uci.EPOCH_FACTOR * data.epochs, nn.mse, optimizer)
+    warm_up(replace(job, batches=[nn.Batches(f.x[:2], f.y[:2, None], batch_size=2) for f in folds], epochs=1))
     members, seconds = trained(job, checkpoint, told)
     return members, seconds / len(folds)
 

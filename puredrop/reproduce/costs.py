@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..nn.module import Module
+from .. import nn
 from .table import column, paired, part
+from .training import Job
 
 Result = TypeVar("Result")
 
@@ -34,7 +35,13 @@ def timed_once(call: Callable[[], Result]) -> tuple[Result, float]:
     return result, time.process_time() - start
 
 
-def numbers_of(model: Module) -> int:
+def warm_up(job: Job) -> None:
+    """Train copies a little: what a backend compiles on its first use is no cost of the method."""
+    stack = nn.Stacked(job.models)
+    nn.train_stacked(stack, job.optimizer(stack), nn.StackedBatches(job.batches), job.epochs, job.loss)
+
+
+def numbers_of(model: nn.Module) -> int:
     """How many numbers a net's parameters are."""
     return sum(parameter.size for parameter in model.parameters())
 

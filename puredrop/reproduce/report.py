@@ -41,10 +41,10 @@ def _methods_as_text(result: dict[str, Any]) -> str:
     ]
     width = max(len(part["set"]) for part in result["parts"])
     for group, parts in _in_groups(result["parts"]).items():
-        head = [f"{result['labels'][metric]:>17}" for metric in parts[0]["comparison"]]
+        head = [f"{result['labels'][metric]:>15}" for metric in parts[0]["comparison"]]
         lines.append(" ".join([f"{group:{width}}", *head, *(f"{kind:>10}" for kind in parts[0]["costs"])]))
         for part in parts:
-            scores = [f"{_cell(line['ours'], False):>17}" for line in part["comparison"].values()]
+            scores = [f"{_cell(line['ours'], False):>15}" for line in part["comparison"].values()]
             costs = [f"{f'x {ratio:.2f}' if ratio < 10 else f'x {ratio:.0f}':>10}" for ratio in part["costs"].values()]
             lines.append(" ".join([f"{part['set']:{width}}", *scores, *costs]))
     return "\n".join([*lines, *result["findings"]])
