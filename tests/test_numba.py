@@ -237,6 +237,28 @@ def test_a_number_of_threads_is_a_whole_number(given, error):
 
 
 # ------------------------------------------------------------------------------------------ the cache on disk
+DRAWING = """
+import sys
+import numpy as np
+from puredrop import Index, Key, backends
+from puredrop.backends.numba import draws
+
+draw = backends.get("numba"), Key(1), Index.whole(50)
+draw[0].words(*draw[1:], 3)
+for dtype in (np.float32, np.float64):
+    draw[0].uniform(*draw[1:], dtype)
+    draw[0].normal(*draw[1:], dtype)
+kernels = draws.whole_words, draws.uniform_numbers, draws.normal_float32, draws.normal_float64
+sys.exit(sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels))
+"""
+
+
+def test_what_was_compiled_is_found_by_the_next_process():
+    """A kernel that encloses another function, or is given one, is compiled anew by each."""
+    runs = [subprocess.run([sys.executable, "-c", DRAWING], capture_output=True, text=True) for _ in range(2)]
+    assert runs[1].returncode == 0, runs[1].stderr
+
+
 def test_a_corrupted_cache_is_compiled_anew(tmp_path):
     code = "import numpy as np, puredrop; print(puredrop.dropout(np.ones(999), 0.5, key=puredrop.Key(0)).sum())"
     expected = f"{puredrop.dropout(np.ones(999), 0.5, key=Key(0)).sum()}\n"

@@ -37,6 +37,7 @@ class Day:
     def __init__(self, options: argparse.Namespace) -> None:
         self.host, self.budget, self.start = options.host, options.budget, time.monotonic()
         self.out = Path(options.out)
+        self.out.mkdir(parents=True, exist_ok=True)
         self.found: dict[str, Any] = {"environment": {}, "rungs": {}, "sanitizer": {}, "rows": [], "launch": {}}
         self.found |= {"skipped": [], "failed": []}
 

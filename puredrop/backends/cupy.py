@@ -99,7 +99,9 @@ def _launch(name: str, tasks: int, keys: int, *arguments: Any, threads: int = 1)
                 f"there, or call inside `with cupy.cuda.Device({a.data.device_id}):`"
             )
     grid, block = plan.launch(tasks, keys, threads=threads, processors=_processors(device))
-    _function(name, device)(grid, block, arguments)
+    # Without their fields, which CuPy would ask for one by one: that takes longer than the launch itself.
+    told = tuple(a.view(np.void) if isinstance(a, np.ndarray) else a for a in arguments)
+    _function(name, device)(grid, block, told)
 
 
 def _empty(shape: Any, dtype: Any) -> Any:
@@ -169,7 +171,7 @@ def _told(
     key: Keys, index: Index, kind: int, threshold: Threshold | None = None, scale: Any = 1.0, **layout: Any
 ) -> _Told:
     """`layout` is that of `plan.where`."""
-    table = np.broadcast_shapes(np.shape(scale), *(() if threshold is None else map(np.shape, threshold)))
+    table = _common_shape(scale, *(threshold or ()))
     where = _where(index, rates=table, **layout)
     count, keys = 1, None
     if isinstance(key, StoredKey):
@@ -182,7 +184,11 @@ def _told(
     if threshold is None or not table:
         return told
     hi, lo = _table(threshold.hi, table, np.uint32), _table(threshold.lo, table, np.uint64)
-    return told._replace(rates=(hi, lo), scales=_table(scale, table) if np.ndim(scale) else None)
+    return told._replace(rates=(hi, lo), scales=_table(scale, table) if plan.rank(scale) else None)
+
+
+def _common_shape(*rates: Any) -> tuple[int, ...]:
+    return np.broadcast_shapes(*map(np.shape, rates)) if any(map(plan.rank, rates)) else ()
 
 
 def _where(index: Index, noise: bool = False, rates: Any = (), **layout: Any) -> plan.Where:
@@ -243,7 +249,7 @@ def drop(
     fill: Any = 0.0,
 ) -> Any:
     """As the record says; uint16 is bfloat16."""
-    if np.ndim(scale) > len(index.shape):  # other scales for each key
+    if plan.rank(scale) > len(index.shape):  # other scales for each key
         return composed_drop(keep, cupy, x, key, index, threshold, scale, shift, fill)
     return _dropped(x, key, index, threshold, scale, shift, fill, None)
 
@@ -270,7 +276,7 @@ def _dropped(
     if x.size:
         told = _told(key, index, MASK, threshold, scale)
         scales = None if told.scales is None else told.scales.astype(_wide(t), copy=False)
-        the_map = plan.the_map(t, 1.0 if np.ndim(scale) else scale, shift, 0.0 if np.ndim(fill) else fill)
+        the_map = plan.the_map(t, 1.0 if plan.rank(scale) else scale, shift, 0.0 if plan.rank(fill) else fill)
         name, tasks = f"drop<{t}, {told.where.name}>", -(-index.size // 8)
         _launch(name, tasks, told.keys, x, y, other, bits, scales, the_map, *told.draw, *told.rates)
     return y
@@ -283,7 +289,7 @@ def drop_saved(
     x, t = _flat(x)
     y, other, size = _empty(x.shape, x.dtype), _like(fill, x), x.size // keys
     if x.size:
-        the_map = plan.the_map(t, scale, shift, 0.0 if np.ndim(fill) else fill)
+        the_map = plan.the_map(t, scale, shift, 0.0 if plan.rank(fill) else fill)
         counts = np.uint64(size), np.uint32(keys)
         _launch(f"drop_saved<{t}>", -(-size // 8), keys, x, y, other, bits, *counts, the_map)
     return y
@@ -405,7 +411,7 @@ def _wide(element: str) -> Any:
 
 def _like(fill: Any, x: Any) -> Any:
     """A fill that is an array, as a contiguous one like x; None for a number."""
-    if not np.ndim(fill):
+    if not plan.rank(fill):
         return None
     fill = cupy.broadcast_to(place(fill), x.shape)
     if fill.dtype != x.dtype:  # rounded as a number would be

@@ -67,6 +67,7 @@ class Case:
     evaluation: "identity" in x, or a formula(xp, *inputs, p).
     real_noise: the noise is not a mask but real numbers of this distribution; backends then agree to the contract's
         tolerance, and the checks of chance look at which numbers exceed their p-quantile.
+    rounds: values come of exponentials or sums, which each backend rounds in its own way; masks are equal still.
     pytorch: the function in torch.nn.functional that does the same; None where there is none.
     applies_to: the families of layers where the variant is used.
     elsewhere: library -> its name there, followed by ": " and what is different. Only what is really there.
@@ -91,6 +92,7 @@ class Case:
     evaluation: Literal["identity"] | Callable[..., Any] = "identity"
     dtypes: tuple[str, ...] = ("float32", "float64")
     real_noise: Literal["normal", "uniform"] | None = None
+    rounds: bool = False
     pytorch: str | None = None
     not_applicable: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     applies_to: tuple[LayerFamily, ...] = ()

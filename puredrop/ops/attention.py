@@ -49,17 +49,19 @@ def probabilities(
     q, k, v = cleared(sight.used(backend.xp, *shape[-2:]), q, k, v, backend)
     logits = product(q * scale, swap(k)) + bias  # (..., T, S)
     ceiling = sight.whole(backend, shape, q.dtype)
-    return softmax_where(None if ceiling is None else np.broadcast_to(ceiling > -INF, shape), logits), v
+    seen = None if ceiling is None else np.broadcast_to(ceiling > -INF, shape)
+    return softmax_where(seen, logits, backend=backend), v
 
 
-def softmax_where(seen: Any, logits: Any) -> Any:
+def softmax_where(seen: Any, logits: Any, *, backend: Any = None) -> Any:
     """Softmax over those seen, zeros elsewhere; zeros for a row without any."""
     if logits.shape[-1] == 0:
         return logits
     if seen is None:
-        return softmax(logits)
+        return softmax(logits, backend=backend)
     nowhere = np.where(seen.any(axis=-1, keepdims=True), -INF, 0.0).astype(logits.dtype)  # no row is all -inf
-    return where(seen, softmax(where(seen, logits, nowhere)), 0.0)
+    inside = softmax(where(seen, logits, nowhere, backend=backend), backend=backend)
+    return where(seen, inside, 0.0, backend=backend)
 
 
 @fused(composed)

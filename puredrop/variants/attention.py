@@ -145,12 +145,12 @@ def drop_key(
     index = asked.index_for(logits.shape, shared)
     present = raw(logits) != -np.inf  # like logits; a NaN is present, and is seen
     if not asked.draws(p):
-        return asked.undrawn(softmax_where(present, logits), shape=index.noise_shape)
+        return asked.undrawn(softmax_where(present, logits, backend=backend), shape=index.noise_shape)
     keep = keep_array(asked, logits, p, index)
     kept = present & spread(asked, keep, index, logits.shape)
     if all_dropped == "keep":
         kept = np.where(kept.any(axis=-1, keepdims=True), kept, present)
-    return asked.answer(softmax_where(kept, logits), keep)
+    return asked.answer(softmax_where(kept, logits, backend=backend), keep)
 
 
 def drop_head(

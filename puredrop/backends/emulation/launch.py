@@ -50,7 +50,7 @@ class Function:
             if a.data.device_id != heap.device:
                 raise RuntimeError(f"{self.name}: argument {number} lies on device {a.data.device_id}: no such address")
             return ctypes.c_void_p(a.data.ptr)
-        if isinstance(a, np.ndarray) and not (a.dtype.names and a.size == 1):
+        if isinstance(a, np.ndarray) and not (a.dtype.kind == "V" and a.size == 1):
             raise TypeError(f"{self.name}: argument {number} is an array of NumPy; a kernel reads arrays of the device")
         return a
 

@@ -22,36 +22,47 @@ LN2 = math.log(2)
 ROOT = uint64(0x3FE6A09E667F3BCD)  # the bits of sqrt(1/2)
 
 
-def _drawn(finish: Callable[..., None]) -> Callable[..., None]:
-    """The kernel that fills flat `out`: for each key, for each run, `length` numbers from the run's start on.
+@njit(error_model="numpy")
+def _walk(out, addresses, starts, length, uniform, single, double):  # type: ignore[no-untyped-def]
+    """Fill flat `out`: for each key, for each run, `length` numbers from the run's start on.
 
-    finish(words, numbers, n) makes (4, n) numbers of (4, n) words, row j for the elements j, j + 4, ...
+    What becomes of the words is said by the one argument that is not None: Numba leaves the other branches out. Were
+    it a function, handed over or enclosed, nothing would be found on disk again.
     """
+    words, numbers = np.empty((4, BLOCKS), np.uint64), np.empty((4, BLOCKS), out.dtype)
+    at = 0
+    for k in range(len(addresses)):
+        k0, k1, c1, c2, c3 = addresses[k, 0], addresses[k, 1], addresses[k, 2], addresses[k, 3], addresses[k, 4]
+        for start in starts:
+            stop, block = start + length, start >> 2
+            while 4 * block < stop:
+                n = min(BLOCKS, ((stop + 3) >> 2) - block)
+                for i in range(0, n, LANES):
+                    words_step(words, i, uint64(block + i), k0, k1, c1, c2, c3)
+                _finish(words, numbers, n, uniform, single, double)
+                first, last = max(start, 4 * block), min(stop, 4 * (block + n))
+                if last - first == 4 * n:
+                    for i in range(n):
+                        for j in range(4):
+                            out[at + 4 * i + j] = numbers[j, i]
+                else:  # a run may begin and end in the middle of a block
+                    for e in range(first, last):
+                        out[at + e - first] = numbers[e & 3, (e >> 2) - block]
+                at += last - first
+                block += n
 
-    def draw(out, addresses, starts, length):  # type: ignore[no-untyped-def]
-        words, numbers = np.empty((4, BLOCKS), np.uint64), np.empty((4, BLOCKS), out.dtype)
-        at = 0
-        for k in range(len(addresses)):
-            k0, k1, c1, c2, c3 = addresses[k, 0], addresses[k, 1], addresses[k, 2], addresses[k, 3], addresses[k, 4]
-            for start in starts:
-                stop, block = start + length, start >> 2
-                while 4 * block < stop:
-                    n = min(BLOCKS, ((stop + 3) >> 2) - block)
-                    for i in range(0, n, LANES):
-                        words_step(words, i, uint64(block + i), k0, k1, c1, c2, c3)
-                    finish(words, numbers, n)
-                    first, last = max(start, 4 * block), min(stop, 4 * (block + n))
-                    if last - first == 4 * n:
-                        for i in range(n):
-                            for j in range(4):
-                                out[at + 4 * i + j] = numbers[j, i]
-                    else:  # a run may begin and end in the middle of a block
-                        for e in range(first, last):
-                            out[at + e - first] = numbers[e & 3, (e >> 2) - block]
-                    at += last - first
-                    block += n
 
-    return kernel(draw)
+@njit(error_model="numpy")
+def _finish(words, numbers, n, uniform, single, double):  # type: ignore[no-untyped-def]
+    """(4, n) numbers of (4, n) words, row j for the elements j, j + 4, ..."""
+    if uniform is not None:
+        _as_uniform(words, numbers, n)
+    elif single is not None:
+        _as_normal(words, numbers, n, LOG_SINGLE, SIN_SINGLE, COS_SINGLE)
+    elif double is not None:
+        _as_normal(words, numbers, n, LOG_DOUBLE, SIN_DOUBLE, COS_DOUBLE)
+    else:
+        _as_words(words, numbers, n)
 
 
 @njit
@@ -80,24 +91,30 @@ def _series(f: Callable[[Any], Any], terms: int, end: float) -> tuple[float, ...
     return tuple(close.convert(kind=np.polynomial.Polynomial).coef[::-1].tolist())
 
 
-def _as_normal(log_terms: int, sin_terms: int, cos_terms: int) -> Callable[..., None]:
-    """Box-Muller, with so many terms of each polynomial."""
+def _polynomials(log_terms: int, sin_terms: int, cos_terms: int) -> tuple[tuple[float, ...], ...]:
+    """Those of Box-Muller, with so many terms each."""
     steepest, eighth = ((2**0.5 - 1) / (2**0.5 + 1)) ** 2, (math.pi / 4) ** 2
-    log_series = _series(lambda z: 2 * np.arctanh(np.sqrt(z)) / np.sqrt(z), log_terms, steepest)
-    sin_series = _series(lambda z: np.sinc(np.sqrt(z) / np.pi), sin_terms, eighth)  # sin(x) / x, in z = x^2
-    cos_series = _series(lambda z: np.cos(np.sqrt(z)), cos_terms, eighth)
+    return (
+        _series(lambda z: 2 * np.arctanh(np.sqrt(z)) / np.sqrt(z), log_terms, steepest),
+        _series(lambda z: np.sinc(np.sqrt(z) / np.pi), sin_terms, eighth),  # sin(x) / x, in z = x^2
+        _series(lambda z: np.cos(np.sqrt(z)), cos_terms, eighth),
+    )
 
-    @njit(error_model="numpy")  # else every quotient has a branch, and no loop with one is vectorised
-    def finish(words, numbers, n):  # type: ignore[no-untyped-def]
-        for pair in range(2):
-            even, odd = numbers[2 * pair], numbers[2 * pair + 1]
-            radius, angle, signs = words[2 * pair], words[2 * pair + 1], np.empty((4, BLOCKS), np.uint64)
-            _radii(radius, signs, n, log_series)
-            r, (cos, sin) = radius.view(np.float64), _circle(angle, signs, n, sin_series, cos_series)
-            for i in range(n):
-                even[i], odd[i] = r[i] * cos[i], r[i] * sin[i]
 
-    return finish
+LOG_SINGLE, SIN_SINGLE, COS_SINGLE = _polynomials(4, 5, 5)
+LOG_DOUBLE, SIN_DOUBLE, COS_DOUBLE = _polynomials(9, 8, 8)
+
+
+@njit(inline="always", error_model="numpy")  # else every quotient has a branch, and no loop with one is vectorised
+def _as_normal(words, numbers, n, log_series, sin_series, cos_series):  # type: ignore[no-untyped-def]
+    """Box-Muller."""
+    for pair in range(2):
+        even, odd = numbers[2 * pair], numbers[2 * pair + 1]
+        radius, angle, signs = words[2 * pair], words[2 * pair + 1], np.empty((4, BLOCKS), np.uint64)
+        _radii(radius, signs, n, log_series)
+        r, (cos, sin) = radius.view(np.float64), _circle(angle, signs, n, sin_series, cos_series)
+        for i in range(n):
+            even[i], odd[i] = r[i] * cos[i], r[i] * sin[i]
 
 
 @njit(inline="always", error_model="numpy")
@@ -146,7 +163,21 @@ def _circle(angle, scratch, n, sin_series, cos_series):  # type: ignore[no-untyp
     return cosine, sine
 
 
-whole_words = _drawn(_as_words)
-uniform_numbers = _drawn(_as_uniform)
-normal_float32 = _drawn(_as_normal(log_terms=4, sin_terms=5, cos_terms=5))
-normal_float64 = _drawn(_as_normal(log_terms=9, sin_terms=8, cos_terms=8))
+@kernel
+def whole_words(out, addresses, starts, length):  # type: ignore[no-untyped-def]
+    _walk(out, addresses, starts, length, None, None, None)
+
+
+@kernel
+def uniform_numbers(out, addresses, starts, length):  # type: ignore[no-untyped-def]
+    _walk(out, addresses, starts, length, True, None, None)
+
+
+@kernel
+def normal_float32(out, addresses, starts, length):  # type: ignore[no-untyped-def]
+    _walk(out, addresses, starts, length, None, True, None)
+
+
+@kernel
+def normal_float64(out, addresses, starts, length):  # type: ignore[no-untyped-def]
+    _walk(out, addresses, starts, length, None, None, True)

@@ -77,6 +77,7 @@ CASES = (
         axes=1,
         part=part_of_x,
         evaluation=lambda xp, q, k, v, p: probabilities(xp, q, k) @ v,
+        rounds=True,
         not_applicable={
             "nonfinite": Q_IS_KEPT,
             "nonfinite gradient": Q_IS_KEPT,
@@ -100,6 +101,7 @@ CASES = (
         axes=1,
         at_one="formula",
         evaluation=lambda xp, logits, p: softmax(xp, logits),
+        rounds=True,
         not_applicable={
             "signed zero": "weights are positive",
             "all dropped": "a row without a key stays as it is, held against the formula",

@@ -97,6 +97,7 @@ CASES = (
         rates=(0.0, 0.1, 0.5, 2.0),  # p is the size of the perturbation
         at_one="formula",
         evaluation=lambda xp, x, w, d, p: x @ w.T,
+        rounds=True,
         not_applicable={
             **dict.fromkeys(("nonfinite", "nonfinite gradient", "signed zero", "all dropped"), "signs drop nothing"),
             "rate errors": f"takes no rate; {ELSEWHERE}",

@@ -116,6 +116,7 @@ CASES = (
         noise_matrix=lambda keep: keep[:, -1],
         at_one="formula",
         evaluation=lambda xp, x, w, b, p: x @ w.T + b,
+        rounds=True,
         not_applicable={
             "nonfinite": f"a weight is dropped for some examples only; {TESTED}",
             "nonfinite gradient": f"weights are dropped, not elements of x; {TESTED}",

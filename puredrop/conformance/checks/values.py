@@ -79,7 +79,7 @@ def _gradient_error(subject: Subject, p: float, second: bool) -> float:
 
 
 def same_bits(subject: Subject) -> float:
-    """Noise and values equal the reference backend's, bit for bit (real noise: to its tolerance)."""
+    """Noise and values equal the reference backend's, bit for bit (real noise, and what rounds: to a tolerance)."""
     reference = get("numpy")
     worst = 0.0
     extremes = (1e-12, 1 - 1e-12) if 1.0 in subject.case.rates else ()
@@ -97,10 +97,10 @@ def same_bits(subject: Subject) -> float:
 
 
 def _difference(subject: Subject, ours: np.ndarray, theirs: np.ndarray, where: str) -> float:
-    """0 for equal bits; for real noise (not a mask) the error, within what the contract allows for normals."""
+    """0 for equal bits; else the error, for real noise within what the contract allows for normals. Masks are equal."""
     if ours.tobytes() == theirs.tobytes():
         return 0.0
-    if not subject.case.real_noise:
+    if ours.dtype == np.bool_ or not (subject.case.real_noise or subject.case.rounds):
         raise Failed(f"{where} the bits differ from the reference backend's")
     bound = 2e-6 if ours.dtype == np.float32 else 1e-12
     return require(relative_error(ours, theirs), bound, f"{where} the values differ from the reference backend's")

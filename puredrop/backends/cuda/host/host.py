@@ -43,7 +43,7 @@ def pack(argument: Any) -> tuple[str, bytes]:
     if argument is None:
         return "p", bytes(8)
     if isinstance(argument, np.ndarray):
-        if argument.dtype.names:
+        if argument.dtype.kind == "V":
             return "s", argument.tobytes()
         return "p", argument.ctypes.data.to_bytes(8, "little")
     if isinstance(argument, ctypes.c_void_p):

@@ -27,6 +27,14 @@ MUTANTS = {
         "for (u64 i = first; i < first + 8; ++i)",
         "drop",
     ),
+    "the bits of the group before": Mutant(
+        "Kept kept = kept_at(where, 0, draw, draw, 0, 0, first + i * step);",
+        "Kept kept = kept_at(where, 0, draw, draw, 0, 0, first);",
+        "patterns",
+    ),
+    "the last group left out": Mutant(
+        "if (COUNT == 2 && first < whole)", "if (COUNT == 2 && first + step < whole)", "patterns"
+    ),
     "index of 32 bits": Mutant("return (u64)blockIdx.x * blockDim.x", "return blockIdx.x * blockDim.x", "far"),
     "missing barrier": Mutant(
         f"{_BARRIER}\n      ONE_BY_ONE for (u32 t = threadIdx.x; t < high * TILE;",
