@@ -2,7 +2,9 @@
 
 Dropout is that of the table "uci", with the published rates and precisions. The one net is the same without dropout;
 its noise is the mean squared error on the training rows. Laplace is the full Gauss-Newton matrix of that net, with
-noise and prior of the largest marginal likelihood. The ensemble is that of the table "ensembles", in its few epochs.
+noise and prior of the largest marginal likelihood. The ensemble is five such nets: the variance between them beside
+the mean squared error of their mean on the training rows. The brief one is that of the table "ensembles", with a mean
+and a variance from each net, in its few epochs.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +125,18 @@ def _of_dropout(folds: list[Fold], protocol: Protocol, told: Told, checkpoint: P
 
 
 def _of_ensemble(folds: list[Fold], protocol: Protocol, told: Told, checkpoint: Path) -> dict[str, Any]:
+    """Five of the nets without dropout for each split, each trained as the one net is."""
+    models, seconds = _trained(folds, [0.0] * len(folds), protocol, told, checkpoint, MEMBERS)
+
+    def of(fold: Fold, members: list[nn.Module]) -> dict[str, Any]:
+        noise = float(np.mean((_of_members(members, fold.x).mean(axis=0)[:, 0] - fold.y) ** 2))
+        return fold.entry(partial(_mean_of_members, members, noise), seconds, float(MEMBERS))
+
+    found = [of(fold, models[i * MEMBERS : (i + 1) * MEMBERS]) for i, fold in enumerate(folds)]
+    return {f"ensemble of {MEMBERS}": found}
+
+
+def _of_brief_ensemble(folds: list[Fold], protocol: Protocol, told: Told, checkpoint: Path) -> dict[str, Any]:
     """Five nets with a mean and a variance for each split, all as one stack."""
     data = folds[0].data
     seeds = [protocol.seed * 1_000_000 + number for number in range(len(folds) * MEMBERS)]
@@ -137,7 +152,7 @@ def _of_ensemble(folds: list[Fold], protocol: Protocol, told: Told, checkpoint: 
         fold.entry(partial(predict_mixture, members[i * MEMBERS : (i + 1) * MEMBERS]), seconds / len(folds), memory)
         for i, fold in enumerate(folds)
     ]
-    return {f"ensemble of {MEMBERS}": found}
+    return {f"brief ensemble of {MEMBERS}": found}
 
 
 def _of_gaussian_process(folds: list[Fold], protocol: Protocol, told: Told, checkpoint: Path) -> dict[str, Any]:
@@ -145,6 +160,7 @@ def _of_gaussian_process(folds: list[Fold], protocol: Protocol, told: Told, chec
 
 
 def _processes(folds: list[Fold], told: Told) -> Iterator[dict[str, Any]]:
+    import_module("sklearn.gaussian_process")  # which takes longer than a fit does
     for number, fold in enumerate(folds):
         process, seconds = timed_once(partial(_process, fold))
         data, kept = fold.data, process.regressor
@@ -158,31 +174,33 @@ KINDS: dict[str, Callable[..., dict[str, list[dict[str, Any]]]]] = {
     "one net": _of_one_net,
     "dropout": _of_dropout,
     "ensemble": _of_ensemble,
+    "brief ensemble": _of_brief_ensemble,
     "Gaussian process": _of_gaussian_process,
 }
 
 
 def _trained(
-    folds: list[Fold], rates: Sequence[float], protocol: Protocol, told: Told, checkpoint: Path
+    folds: list[Fold], rates: Sequence[float], protocol: Protocol, told: Told, checkpoint: Path, members: int = 1
 ) -> tuple[list[nn.Module], float]:
-    """By the protocol of the table "uci", all splits as one stack; and the seconds of each of them."""
+    """By the protocol of the table "uci", so many nets for each split, all as one stack; and the seconds of a split."""
     data, (_, precisions) = folds[0].data, _published(folds)
-    seeds = [protocol.seed * 1_000_000 + fold.number for fold in folds]
+    each = [(f, p, t) for f, p, t in zip(folds, rates, precisions, strict=True) for _ in range(members)]
+    seeds = [protocol.seed * 1_000_000 + number for number in range(len(each))]
     batches = [
         nn.Batches(fold.x, fold.y[:, None], batch_size=uci.BATCH, seed=seed)
-        for fold, seed in zip(folds, seeds, strict=True)
+        for (fold, _, _), seed in zip(each, seeds, strict=True)
     ]
-    models = [uci.net(data.x.shape[1], data.hidden, p).seed(seed) for p, seed in zip(rates, seeds, strict=True)]
-    decays = np.array([uci.decay(p, t, len(f.x)) for p, t, f in zip(rates, precisions, folds, strict=True)])
+    models = [uci.net(data.x.shape[1], data.hidden, p).seed(seed) for (_, p, _), seed in zip(each, seeds, strict=True)]
+    decays = np.array([uci.decay(p, t, len(f.x)) for f, p, t in each])
 
     def optimizer(stack: nn.Stacked) -> optim.Adam:
-        each: list[Any] = [decays.reshape(-1, 1, 1) if p.ndim > 2 else 0.0 for p in stack.parameters()]  # no biases
-        return optim.Adam(stack.parameters(), lr=1e-3, eps=1e-7, weight_decay=each)
+        decay: list[Any] = [decays.reshape(-1, 1, 1) if p.ndim > 2 else 0.0 for p in stack.parameters()]  # no biases
+        return optim.Adam(stack.parameters(), lr=1e-3, eps=1e-7, weight_decay=decay)
 
     job = Job(models, batches, protocol.epochs or uci.EPOCH_FACTOR * data.epochs, nn.mse, optimizer)
-    warm_up(replace(job, batches=[nn.Batches(f.x[:2], f.y[:2, None], batch_size=2) for f in folds], epochs=1))
-    members, seconds = trained(job, checkpoint, told)
-    return members, seconds / len(folds)
+    warm_up(replace(job, batches=[nn.Batches(f.x[:2], f.y[:2, None], batch_size=2) for f, _, _ in each], epochs=1))
+    nets, seconds = trained(job, checkpoint, told)
+    return nets, seconds / len(folds)
 
 
 def _published(folds: list[Fold]) -> tuple[list[float], list[float]]:
@@ -199,6 +217,15 @@ def _one_pass(model: nn.Module, noise: float, x: np.ndarray) -> NormalPrediction
 
 def _mean_of_samples(model: nn.Module, samples: int, noise: float, x: np.ndarray) -> NormalPrediction:
     return predict(model, x, samples, likelihood="gaussian", noise_variance=noise)
+
+
+def _of_members(members: list[nn.Module], x: np.ndarray) -> np.ndarray:
+    return np.stack([logits(member, x) for member in members])  # (M, N, 1)
+
+
+def _mean_of_members(members: list[nn.Module], noise: float, x: np.ndarray) -> NormalPrediction:
+    each = _of_members(members, x)
+    return GaussianFunctionPrediction.of(each.mean(axis=0), each.var(axis=0), noise)
 
 
 def _laplace(model: nn.Module, fold: Fold, noise: float) -> Laplace:
