@@ -200,6 +200,16 @@ def test_every_table_is_on_the_page():
     assert re.findall(r"^## (.*)$", page, flags=re.MULTILINE) == list(reproduce.TABLES)
 
 
+def test_the_page_that_helps_to_choose_has_the_figures_of_the_table():
+    """Means and costs, method by method; standard errors are with the table only."""
+    docs = Path(__file__).parent.parent / "docs"
+    table = (docs / "reproduce.md").read_text().split("\n## choose\n")[1].split("```")[1]
+    methods = [re.split("  +", re.sub(r" \(.*?\)", "", line)) for line in table.splitlines() if " x " in line]
+    page = (docs / "choosing.md").read_text().splitlines()
+    assert [line.strip("| ").split(" | ") for line in page if line.startswith("| ") and " x " in line] == methods
+    assert len(methods) == 13 + 6 + 6
+
+
 # ------------------------------------------------------------------------------------------ what is asked for
 @pytest.mark.parametrize(
     ("name", "missing", "message"),
