@@ -69,7 +69,8 @@ def test_the_pages_on_uncertainty_run_as_written(block):
 
 
 @pytest.mark.parametrize(
-    "page", ["recipes.md", "variants.md", "posteriors.md", "prediction.md", "uncertainty.md", "reproduce.md"]
+    "page",
+    ["recipes.md", "variants.md", "posteriors.md", "prediction.md", "uncertainty.md", "reproduce.md", "choosing.md"],
 )
 def test_links_lead_somewhere(page):
     links = re.findall(r"\]\(([^)]+)\)", (DOCS / page).read_text())
