@@ -100,8 +100,10 @@ def get(name: str | Backend | None = None) -> Backend:
 
 def of(arrays: Iterable[Any], name: str | Backend | None = None) -> Backend:
     """The backend of that name; for None the one that arrays of these types belong to, else the default one."""
-    if name is None and any(is_on_device(a) for a in arrays):
-        name = "cupy"
+    if name is None:
+        for a in arrays:
+            if is_on_device(a):
+                return get("cupy")
     return get(name)
 
 

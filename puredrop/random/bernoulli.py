@@ -10,6 +10,7 @@ Every function here gives an array of `index.noise_shape`, with a leading axis i
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -45,11 +46,16 @@ def threshold(p: Any) -> Threshold:
     (Threshold(hi=32768, lo=0), Threshold(hi=65536, lo=0))
     """
     if isinstance(p, float) or np.ndim(p) == 0:
-        number = float(p) * 2.0**16  # exact: a power of two
-        return Threshold(int(number), int((number - int(number)) * 2.0**48))
+        return _of_one_rate(float(p))
     scaled = np.asarray(p, np.float64) * 2.0**16
     hi = np.floor(scaled)
     return Threshold(hi.astype(np.uint32), ((scaled - hi) * 2.0**48).astype(np.uint64))
+
+
+@lru_cache(maxsize=1024)
+def _of_one_rate(p: float) -> Threshold:
+    number = p * 2.0**16  # exact: a power of two
+    return Threshold(int(number), int((number - int(number)) * 2.0**48))
 
 
 def words(key: Keys, index: Index, kind: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 ELEMENT_LIMIT = 1 << 48
+_INTEGERS = frozenset({int})  # neither truth values nor what merely equals a whole number, such as 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +120,8 @@ class Index:
 
 
 def _whole_numbers(name: str, given: Any) -> tuple[int, ...]:
+    if type(given) is tuple and _INTEGERS.issuperset(map(type, given)):
+        return given
     try:
         return (operator.index(given),) if hasattr(given, "__index__") else tuple(map(operator.index, given))
     except TypeError:

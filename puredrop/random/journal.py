@@ -30,9 +30,7 @@ def remembered(happen: Callable[[], T]) -> T:
     return event
 
 
-def nothing_is_noted() -> bool:
-    """Whether no journal is in force: a call that happens then is not `remembered`."""
-    return not _journals.get()
+in_force = _journals.get  # empty where nothing is noted down: a call that happens then is not `remembered`
 
 
 _END = object()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import operator
 from dataclasses import dataclass, replace
 
-from .journal import remembered
+from .journal import in_force, remembered
 
 CONTRACT_VERSION = 1
 
@@ -49,6 +49,16 @@ class Key:
     draw_index: int = 0
 
     def __post_init__(self) -> None:
+        # A key is made for every draw, so what is nearly always right is seen at one glance.
+        if (
+            type(self.seed) is type(self.site) is type(self.step) is type(self.sample) is type(self.draw_index) is int
+            and 0 <= self.seed < 1 << 64
+            and 0 <= self.site < 1 << 16
+            and 0 <= self.step < 1 << 32
+            and 0 <= self.sample < 1 << 24
+            and 0 <= self.draw_index < 1 << 5
+        ):
+            return
         for field, bits in _LIMITS.items():
             value = getattr(self, field)
             if type(value) is not int:
@@ -116,7 +126,7 @@ class Rng:
 
     def next_key(self) -> Key:
         """The key at the present step; the step then advances. A recomputation gets the same key again."""
-        return remembered(self.advance)
+        return remembered(self.advance) if in_force() else self.advance()
 
     def advance(self) -> Key:
         """As `next_key`, for callers that see to recomputations themselves."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from ..random import Draw, threshold
-from ..random.journal import nothing_is_noted, remembered
+from ..random.journal import in_force, remembered
 
 Rule: TypeAlias = Callable[..., Any]  # rule(xp, x, keep, scale, shift, fill), as `backends.select.select`
 
@@ -83,9 +83,7 @@ def lying_as(order: tuple[int, ...]) -> Iterator[None]:
         _order.reset(token)
 
 
-def current() -> Source | None:
-    """The source in force; None is the native one."""
-    return _current.get()
+current = _current.get  # the source in force; None is the native one
 
 
 def answered(operation: str, x: Any, draw: Draw, p: Any) -> tuple[Rule, Any] | None:
@@ -94,7 +92,7 @@ def answered(operation: str, x: Any, draw: Draw, p: Any) -> tuple[Rule, Any] | N
     A recomputation gets the same.
     """
     source = _current.get()
-    if source is None and nothing_is_noted():
+    if source is None and not in_force():
         return None
     return remembered(lambda: _answer(source, Request(operation, x, draw, p, _order.get())))
 

@@ -94,15 +94,16 @@ def sweep(
                     continue
             if node.saved is None:
                 raise RuntimeError("backward: an earlier backward pass freed this graph; compute the result again")
-            alone = node.gives_each_its_own and not create_graph
-            for parent, d in zip(node.parents, node.gradients(g, create_graph), strict=True):
+            alone, parents = node.gives_each_its_own and not create_graph, node.parents
+            for i, d in enumerate(node.gradients(g, create_graph)):
+                parent = parents[i]
                 if parent is None or parent.index < oldest:
                     continue
                 if type(d) is Part:
                     _accumulate_part(grads, owned, parent, d)
                 else:  # made here, for one parent alone: neither g itself nor a view
                     _accumulate(grads, owned, parent, d, alone and d is not g and d.base is None)
-            if not create_graph and node.parents:
+            if parents and not create_graph:
                 node.saved = None
     finally:
         thread.backend = before

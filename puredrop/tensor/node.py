@@ -28,10 +28,11 @@ class Node:
 
     def gradients(self, g: Any, create_graph: bool) -> list[Any]:
         """What each parent receives when this node's result receives g."""
-        return [
-            parent and rule.call(g, *(rule.lifted(saved, self) if create_graph else saved))
-            for parent, rule, saved in zip(self.parents, self.rules, self.saved, strict=True)
-        ]
+        found = []
+        for i, parent in enumerate(self.parents):  # a plain loop, as quick as possible: it runs for every node
+            rule, saved = self.rules[i], self.saved[i]
+            found.append(parent and rule.call(g, *(rule.lifted(saved, self) if create_graph else saved)))
+        return found
 
 
 class Leaf(Node):

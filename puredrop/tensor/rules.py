@@ -93,18 +93,20 @@ def _differentiable(body: Callable[..., Any], rules: dict[str, Callable[..., Any
     made = (Rule(rules[name], arguments, list(defaults)) if name in rules else None for name in arguments)
     table = Rules(body.__name__, made)
     describes = any(name.endswith(("_shape", "_dtype")) for rule in table if rule for name in rule.names)
-    savers = [rule and rule.save for rule in table]
-    ruled = all(savers)
+    savers: list[Any] = [rule and rule.save for rule in table]
 
     @wraps(body)
     def apply(*inputs: Any, backend: Any = None, **parameters: Any) -> Any:
         # The price of every operation is paid here: a line more is a line for each of thousands of small ones.
+        # Hence plain loops: for one or two arguments, a comprehension or zip(strict=True) takes twice as long.
         for a in inputs:
             if isinstance(a, Tensor):
                 break
         else:
-            return _on_arrays(body, backends.of(inputs, backend or thread.backend), inputs, parameters)
-        arrays, parents, live, constants = [], [], False, False
+            return _on_arrays(body, backend or thread.backend, inputs, parameters)
+        arrays: list[Any] = []
+        parents: list[Node | None] = []
+        live = False
         for a in inputs:
             if isinstance(a, Tensor):
                 if backend is None:
@@ -117,23 +119,26 @@ def _differentiable(body: Callable[..., Any], rules: dict[str, Callable[..., Any
                 arrays.append(a.data)
                 parents.append(node)
             else:
-                constants = True
-                arrays.append(a)
+                arrays.append(a.item() if isinstance(a, _WIDE) else a)  # beside tensors no scalar promotes
                 parents.append(None)
-        if constants:
-            arrays = _without_wide_scalars(arrays, inputs)
         if backend.place is not None:
             arrays, parameters = placed(backend, arrays, parameters)
-        y = _computed(body, backend, arrays, parameters)
+        try:
+            y = body(backend, *arrays, **parameters)
+        except ValueError as error:
+            raise ValueError(explained(body.__name__, error, arrays)) from error
         new = Tensor.__new__(Tensor)
         new.data, new.backend, new.node = y, backend, None
         if live and thread.recording:
             env = (*arrays, y, backend, *({**defaults, **parameters} if defaults else parameters).values())
             if describes:
                 env += _descriptions(arrays)
-            if not ruled:
-                parents = [parent if rule else None for parent, rule in zip(parents, table, strict=True)]
-            saved = [parent and save(env) for parent, save in zip(parents, savers, strict=True)]
+            saved = []
+            for i, parent in enumerate(parents):
+                save = savers[i]
+                if save is None:
+                    parents[i] = None
+                saved.append(parent and save and save(env))
             new.node = Node(table, parents, saved, y.shape, backend)
         return new
 
@@ -141,22 +146,14 @@ def _differentiable(body: Callable[..., Any], rules: dict[str, Callable[..., Any
     return apply
 
 
-def _on_arrays(body: Callable[..., Any], backend: Backend, arrays: Sequence[Any], parameters: dict[str, Any]) -> Any:
+def _on_arrays(body: Callable[..., Any], named: Any, arrays: Sequence[Any], parameters: dict[str, Any]) -> Any:
+    backend = named if type(named) is Backend else backends.of(arrays, named)
     if backend.place is not None:
         arrays, parameters = placed(backend, arrays, parameters)
-    return _computed(body, backend, arrays, parameters)
-
-
-def _computed(body: Callable[..., Any], backend: Backend, arrays: Sequence[Any], parameters: dict[str, Any]) -> Any:
     try:
         return body(backend, *arrays, **parameters)
     except ValueError as error:
         raise ValueError(explained(body.__name__, error, arrays)) from error
-
-
-def _without_wide_scalars(arrays: list[Any], inputs: Any) -> list[Any]:
-    """Beside tensors no scalar promotes, not even NumPy's."""
-    return [a.item() if isinstance(a, _WIDE) and a is x else a for a, x in zip(arrays, inputs, strict=True)]
 
 
 def _descriptions(arrays: list[Any]) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import backends
-from ..random import Index, Keys
+from ..random import Index, Key, Keys
 from ..tensor import backend_of
 from .door import Shape, checked_key
 
@@ -29,7 +29,8 @@ class Asked:
     backend: Any = None
 
     def __post_init__(self) -> None:
-        checked_key(self.operation, self.key)
+        if type(self.key) is not Key:
+            checked_key(self.operation, self.key)
 
     def draws(self, p: Any) -> bool:
         """Whether anything can be dropped: not in evaluation, and not at p = 0 unless a mask was handed in."""

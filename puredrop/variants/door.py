@@ -16,6 +16,8 @@ from ..tensor import Tensor, raw
 
 Shape = tuple[int, ...]
 
+_USUAL = (np.dtype(np.float32), np.dtype(np.float64))
+
 
 def checked_rate(operation: str, p: Any, name: str = "p") -> Any:
     """A drop probability: a float, or an array of them. Raises TypeError or ValueError."""
@@ -119,7 +121,9 @@ def _is_float_array(p: Any) -> bool:
 
 def checked_array(operation: str, x: Any) -> Any:
     """A floating-point array or tensor; lists become arrays. Raises TypeError for whole numbers and booleans."""
-    data = raw(x)
+    data = x.data if isinstance(x, Tensor) else x
+    if type(data) is np.ndarray and data.dtype in _USUAL:
+        return x
     if not hasattr(data, "dtype"):
         x = data = np.asarray(data)
     elif isinstance(data, np.ma.MaskedArray):
