@@ -14,15 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import njit, types, uint64
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .compiling import kernel
-from .step import CHUNK, I32, I64, LANES, pointer, prefetch, splat, vector, words_step
+from .lanes import F32, F64, I32, Lanes, pointer, prefetch, splat
+from .step import CHUNK, LANES, words_step
 
 WORDS = 16 * LANES  # drawn at a time: they stay in the first cache
 BYTES = 16 * CHUNK  # of numbers made at a time: four registers of radii, whose steps then wait for each other less
-F32, F64 = ir.FloatType(), ir.DoubleType()
 
 
 def _series(f: Callable[[Any], Any], terms: int, end: float) -> tuple[float, ...]:
@@ -67,102 +66,6 @@ SINGLE = _real(F32, 32, 23, 0x3F3504F3, (3, 3, 4), 0.693359375)
 DOUBLE = _real(F64, 64, 52, 0x3FE6A09E667F3BCD, (8, 7, 8), 0.6931471803691238)
 
 
-class Lanes:
-    """A vector in the code under construction, with operators. Numbers beside it stand for all lanes."""
-
-    def __init__(self, b: ir.IRBuilder, value: ir.Value) -> None:
-        self.b, self.value = b, value
-        self.n = value.type.count
-        self.real = not isinstance(value.type.element, ir.IntType)
-
-    def _with(self, whole: str, real: str, a: Any, c: Any) -> Lanes:
-        a, c = (x.value if isinstance(x, Lanes) else vector(self.value.type.element, [x] * self.n) for x in (a, c))
-        return Lanes(self.b, getattr(self.b, real if self.real else whole)(a, c))
-
-    def __add__(self, other: Any) -> Lanes:
-        return self._with("add", "fadd", self, other)
-
-    def __sub__(self, other: Any) -> Lanes:
-        return self._with("sub", "fsub", self, other)
-
-    def __rsub__(self, other: Any) -> Lanes:
-        return self._with("sub", "fsub", other, self)
-
-    def __mul__(self, other: Any) -> Lanes:
-        return self._with("mul", "fmul", self, other)
-
-    def __truediv__(self, other: Any) -> Lanes:
-        return self._with("", "fdiv", self, other)
-
-    def __and__(self, other: Any) -> Lanes:
-        return self._with("and_", "", self, other)
-
-    def __xor__(self, other: Any) -> Lanes:
-        return self._with("xor", "", self, other)
-
-    def __lshift__(self, other: Any) -> Lanes:
-        return self._with("shl", "", self, other)
-
-    def __rshift__(self, other: Any) -> Lanes:
-        return self._with("lshr", "", self, other)
-
-    def _of(self, element: ir.Type) -> ir.Type:
-        return ir.VectorType(element, self.n)
-
-    def as_bits(self, element: ir.Type) -> Lanes:
-        """The same bits as another type."""
-        return Lanes(self.b, self.b.bitcast(self.value, self._of(element)))
-
-    def filled(self, number: float) -> Lanes:
-        """That number in all lanes."""
-        return Lanes(self.b, vector(self.value.type.element, [number] * self.n))
-
-    def spread(self) -> Lanes:
-        """A condition as words of ones and zeros."""
-        return Lanes(self.b, self.b.sext(self.value, self._of(I32)))
-
-    def with_sign_of(self, words: Lanes, real: Real) -> Lanes:
-        """Real numbers, with their sign changed where the first bit of a word is set."""
-        sign = (words & (1 << 31)).value
-        if real.bits != I32:
-            sign = self.b.shl(self.b.zext(sign, self._of(I64)), vector(I64, [32] * self.n))
-        return (self.as_bits(real.bits) ^ Lanes(self.b, sign)).as_bits(real.type)
-
-    def narrowed(self) -> Lanes:
-        """Small whole numbers as words."""
-        return self if self.value.type.element == I32 else Lanes(self.b, self.b.trunc(self.value, self._of(I32)))
-
-    def to_real(self, element: ir.Type, signed: bool) -> Lanes:
-        """Whole numbers as real ones, rounded once."""
-        return Lanes(self.b, (self.b.sitofp if signed else self.b.uitofp)(self.value, self._of(element)))
-
-    def where(self, condition: Lanes, other: Lanes) -> Lanes:
-        """These where the condition holds, elsewhere the other."""
-        return Lanes(self.b, self.b.select(condition.value, self.value, other.value))
-
-    def at_least(self, bound: int) -> Lanes:
-        """Whether whole numbers without a sign reach the bound."""
-        limit = vector(self.value.type.element, [bound] * self.n)
-        return Lanes(self.b, self.b.icmp_unsigned(">=", self.value, limit))
-
-    def root(self) -> Lanes:
-        kind = self.value.type
-        name = f"llvm.sqrt.v{self.n}f{32 if kind.element == F32 else 64}"
-        function = cgutils.get_or_insert_function(self.b.module, ir.FunctionType(kind, [kind]), name)
-        return Lanes(self.b, self.b.call(function, [self.value]))
-
-    def polynomial(self, coefficients: tuple[float, ...]) -> Lanes:
-        result = self * coefficients[0] + coefficients[1]
-        for term in coefficients[2:]:
-            result = result * self + term
-        return result
-
-    def picked(self, places: Any, other: Lanes | None = None) -> Lanes:
-        """Lanes by number; those of `other` are numbered on."""
-        second = self.value if other is None else other.value
-        return Lanes(self.b, self.b.shuffle_vector(self.value, second, vector(I32, list(places))))
-
-
 def _radius(w: Lanes, real: Real) -> Lanes:
     """sqrt(-2 log u), u = (w + 1/2) / 2^32.
 
@@ -195,8 +98,8 @@ def _circle(w: Lanes, real: Real) -> tuple[Lanes, Lanes]:
     cos = z * z.polynomial(real.cos) + 1.0
     swapped = (near << 1).at_least(1 << 31)
     return (
-        sin.where(swapped, cos).with_sign_of(near + (1 << 30), real),
-        cos.where(swapped, sin).with_sign_of(near, real),
+        sin.where(swapped, cos).with_sign_of(near + (1 << 30)),
+        cos.where(swapped, sin).with_sign_of(near),
     )
 
 

@@ -18,30 +18,20 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types, uint64
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ...random.philox import MULTIPLIERS, ROUNDS, WEYL
 from .compiling import kernel
+from .lanes import I32, I64, pointer, prefetch, splat, vector
 from .philox import philox
 
-I16, I32, I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+I16 = ir.IntType(16)
 M0, M1 = MULTIPLIERS
 W0, W1 = WEYL
 _AVX512 = bool(llvm.get_host_cpu_features().get("avx512bw")) and not os.environ.get("NUMBA_CPU_NAME")
 LANES = 32 if _AVX512 else 16  # Philox blocks a step: several independent chains hide the latency of the multiply
 CHUNK = 32 if _AVX512 else 16  # elements a compare: one full register of halfwords; wider masks are slow below AVX-512
 STEP = 8 * LANES  # elements a step
-AHEAD = 4096  # bytes of x asked for in advance; anything from 512 to 65536 measures the same
-
-
-def vector(element: ir.Type, values: Any) -> ir.Constant:
-    return ir.Constant(ir.VectorType(element, len(values)), [ir.Constant(element, v) for v in values])
-
-
-def splat(b: ir.IRBuilder, scalar: ir.Value, n: int) -> ir.Value:
-    nothing = ir.Constant(ir.VectorType(scalar.type, n), ir.Undefined)
-    return b.shuffle_vector(b.insert_element(nothing, scalar, I32(0)), nothing, vector(I32, [0] * n))
 
 
 def _philox_lanes(b: ir.IRBuilder, block: ir.Value, address: list[ir.Value]) -> tuple[ir.Value, ir.Value]:
@@ -71,18 +61,6 @@ def _halfwords(b: ir.IRBuilder, pairs: tuple[ir.Value, ir.Value], j: int) -> ir.
     per = CHUNK // 8
     lanes = [lane for q in range(per) for lane in (per * j + q, LANES + per * j + q)]
     return b.bitcast(b.shuffle_vector(*pairs, vector(I32, lanes)), ir.VectorType(I16, CHUNK))
-
-
-def prefetch(b: ir.IRBuilder, pointer: ir.Value, nbytes: int) -> None:
-    byte = ir.IntType(8).as_pointer()
-    signature = ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32])
-    prefetch = cgutils.get_or_insert_function(b.module, signature, "llvm.prefetch.p0")
-    for line in range(0, nbytes, 64):
-        b.call(prefetch, [b.gep(b.bitcast(pointer, byte), [I64(AHEAD + line)]), I32(0), I32(3), I32(1)])
-
-
-def pointer(context: Any, b: ir.IRBuilder, array_type: Any, array: ir.Value, at: ir.Value) -> ir.Value:
-    return b.gep(context.make_array(array_type)(context, b, array).data, [at])
 
 
 def _decide(b: ir.IRBuilder, address: list[ir.Value], block: ir.Value, hi: ir.Value, write: Any) -> ir.Value:
