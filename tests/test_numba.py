@@ -255,7 +255,7 @@ def test_normal_numbers_of_all_words_lie_close_to_the_reference(dtype, error):
     u, v = (np.resize(a, -(-len(u) // draws.WORDS) * draws.WORDS) for a in (u, v))
     words, found = np.stack([u, v], axis=1).astype(np.uint32).ravel(), np.empty(2 * len(u), dtype)
     for at in range(0, len(words), draws.WORDS):
-        draws._make_all(words[at : at + draws.WORDS], None, found, at, dtype(1))
+        draws._make_all(words[at : at + draws.WORDS], None, found, at, draws.WORDS, dtype(1))
     radius, angle = np.sqrt(-2 * np.log((u + 0.5) / 2**32)), 2 * np.pi * (v + 0.5) / 2**32
     expected = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).ravel()
     assert np.abs(found - expected).max() < error
@@ -370,6 +370,24 @@ def test_fused_functions_keep_to_their_ends():
         with np.errstate(all="ignore"):
             expected = ops.softmax(row, backend="numpy")
         np.testing.assert_allclose(ops.softmax(row, backend="numba"), expected, rtol=1e-6, atol=1e-37)
+
+
+@pytest.mark.parametrize("columns", [1, 31, 32, 33, 100, 128])
+@pytest.mark.parametrize(
+    "special", [[], [np.nan], [np.inf], [-np.inf], [3e38, -3e38], [-200.0], [1e30, np.nan]], ids=str
+)
+def test_softmax_of_rows_of_any_length(columns, special, rng):
+    """At the beginning, in the middle and at the end of a row; a row of minus infinity beside it, and in place."""
+    for at in (0, columns // 2, max(0, columns - len(special))):
+        x = (3 * rng.standard_normal((3, columns))).astype(np.float32)
+        x[0, at : at + len(special)] = special[: columns - at]
+        x[1] = -np.inf
+        with np.errstate(all="ignore"):
+            expected = ops.softmax(x.astype(np.float64), backend="numpy")
+        found = ops.softmax(x, backend="numba")
+        np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-37)
+        assert NUMBA.fused["softmax"](x, None, x)
+        assert x.tobytes() == found.tobytes()
 
 
 @pytest.mark.parametrize(

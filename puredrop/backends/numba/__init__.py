@@ -1,8 +1,8 @@
 """CPU kernels in Numba: dropout at the speed of a copy.
 
 `step` has the one intrinsic, on which masks and the map of dropout rest; `draws` makes words, uniform and normal
-numbers; `spread` carries out the map where the mask is at hand; `fused` has what else training repeats. Here they
-become the functions of a backend.
+numbers, and multiplies by these; `lanes` has the vectors in which intrinsics are written; `spread` carries out the map
+where the mask is at hand; `fused` has what else training repeats. Here they become the functions of a backend.
 Kernels run without the GIL, are compiled on first use and kept on disk.
 """
 

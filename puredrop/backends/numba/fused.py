@@ -22,7 +22,8 @@ from .lanes import F32, I32, I64, Lanes, splat, vector
 LOG2_E, ROUNDING = np.float32(1 / math.log(2)), np.float32(1.5 * 2**23)  # adding the latter rounds to whole numbers
 LN2_HIGH = np.float32(0.693359375)  # nine bits of ln 2: times a small whole number it is exact
 LN2_LOW = np.float32(math.log(2) - 0.693359375)
-EXP_TERMS = tuple(np.float32(1 / math.factorial(k)) for k in reversed(range(8)))
+_CLOSE = np.polynomial.Chebyshev.interpolate(np.exp, 6, domain=[-math.log(2) / 2, math.log(2) / 2])
+EXP_TERMS = tuple(map(np.float32, _CLOSE.convert(kind=np.polynomial.Polynomial).coef[::-1]))  # off by 2e-9
 LOWEST = np.float32(-87.0)  # e to that is close to the smallest normal number
 HALF, ZERO, ONE = np.float32(0.5), np.float32(0), np.float32(1)
 BLOCK = 32  # elements at a time: steps that wait for each other are worth four registers side by side
@@ -153,15 +154,22 @@ def _softmax(x, top, y):  # type: ignore[no-untyped-def]
     padded, last = np.full(BLOCK, -np.inf, np.float32), np.empty(BLOCK, np.float32)
     for i in range(rows):
         source, target = x[i], y[i]
-        padded[:rest] = source[whole * BLOCK :]
-        most = max(_most_of(source, whole), _most_of(padded, 1)) if top is None else top[i]
+        if rest:
+            padded[:rest] = source[whole * BLOCK :]
+        if top is not None:
+            most = top[i]
+        else:
+            most = _most_of(source, whole)
+            if rest:
+                most = max(most, _most_of(padded, 1))
         total = _exp_of(source, whole, most, target)
         if rest:
             total += _exp_of(padded, 1, most, last)
             target[whole * BLOCK :] = last[:rest]
         if total != ZERO:
+            share = ONE / total
             for j in range(columns):
-                target[j] /= total
+                target[j] *= share
 
 
 def softmax(x: np.ndarray, top: np.ndarray | None, out: np.ndarray) -> bool:
