@@ -94,14 +94,17 @@ def _radius(w: Lanes, real: Real) -> Lanes:
     return (e * (-2 * high) + (e * (-2 * low) + minus_twice_log)).root()
 
 
-def _circle(w: Lanes, real: Real) -> tuple[Lanes, Lanes]:
-    """cos and sin of 2 pi (w + 1/2) / 2^32. The nearest quarter of a turn swaps them, and their signs."""
+def _on_circle(w: Lanes, r: Lanes, real: Real) -> tuple[Lanes, Lanes]:
+    """r cos and r sin of 2 pi (w + 1/2) / 2^32. The nearest quarter of a turn swaps them, and their signs.
+
+    r cos is r + r (cos - 1), for what is small may be rounded more often.
+    """
     near = w + (1 << 29)  # its first two bits are that quarter
     x = ((near & 0x3FFFFFFF) - (1 << 29)).to_real(real.type, signed=True) + 0.5
     x *= 2.0**-29  # eighths of a turn
     z, (high, low) = x * x, real.eighth
-    sin = x * high + x * (z * z.polynomial(real.sin) + low)
-    cos = z * z.polynomial(real.cos) + 1.0
+    sin = r * (x * high + x * (z * z.polynomial(real.sin) + low))
+    cos = r + r * (z * z.polynomial(real.cos))
     swapped = (near << 1).at_least(1 << 31)
     return (
         sin.where(swapped, cos).with_sign_of(near + (1 << 30)),
@@ -113,8 +116,8 @@ def _normal(words: Lanes, real: Real) -> Lanes:
     """Box-Muller: of each two words a radius and an angle, r cos and r sin."""
     n = words.n
     r = _radius(words.picked(range(0, n, 2)), real)
-    cos, sin = _circle(words.picked(range(1, n, 2)), real)
-    return (r * cos).picked([i // 2 + i % 2 * (n // 2) for i in range(n)], r * sin)
+    cos, sin = _on_circle(words.picked(range(1, n, 2)), r, real)
+    return cos.picked([i // 2 + i % 2 * (n // 2) for i in range(n)], sin)
 
 
 def _uniform(words: Lanes, real: Real) -> Lanes:
