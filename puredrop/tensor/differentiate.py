@@ -101,8 +101,16 @@ def sweep(
                     continue
                 if type(d) is Part:
                     _accumulate_part(grads, owned, parent, d)
-                else:  # made here, for one parent alone: neither g itself nor a view
-                    _accumulate(grads, owned, parent, d, alone and d is not g and d.base is None)
+                    continue
+                made = alone and d is not g and d.base is None  # for one parent alone: neither g itself nor a view
+                if d.shape != parent.shape:
+                    d, made = unbroadcast(d, parent.shape), False
+                if parent in grads:
+                    _accumulate(grads, owned, parent, d)
+                else:
+                    grads[parent] = d
+                    if made:
+                        owned.add(parent)
             if parents and not create_graph:
                 node.saved = None
     finally:
@@ -124,18 +132,11 @@ def _by_age(node: Node, oldest: int, stop: set[Node]) -> list[Node]:
     return order
 
 
-def _accumulate(grads: dict[Node, Any], owned: set[Node], parent: Node, d: Any, made: bool) -> None:
-    if d.shape != parent.shape:
-        d, made = unbroadcast(d, parent.shape), False
-    before = grads.get(parent)
-    if before is None:
-        grads[parent] = d
-        if made:
-            owned.add(parent)
-    elif parent in owned:
+def _accumulate(grads: dict[Node, Any], owned: set[Node], parent: Node, d: Any) -> None:
+    if parent in owned:
         grads[parent] += d
     else:
-        grads[parent] = before + d
+        grads[parent] = grads[parent] + d
         if not isinstance(d, Tensor):
             owned.add(parent)
 

@@ -130,10 +130,9 @@ def drop_into(
 ) -> np.ndarray:
     """`drop` into an array of float32 or float64 in C order, which may be x itself."""
     hi, lo = threshold
-    one_rate = type(hi) is int and hi < 1 << 16 and (type(scale) is float or not _is_array(scale))
+    one_rate = type(hi) is int and hi < 1 << 16 and not _is_array(scale)
     for_each = not one_rate and _one_a_key(key, index, hi) and _one_a_key(key, index, scale) and hi.max() < 1 << 16
-    one_fill = type(fill) is float or not _is_array(fill)
-    if not (one_rate or for_each) or not one_fill or index.noise_shape != index.shape:
+    if not (one_rate or for_each) or _is_array(fill) or index.noise_shape != index.shape:
         full = (len(key), *index.shape) if isinstance(key, tuple) else index.shape
         mask = keep(key, index, threshold)
         if _is_array(fill):
@@ -193,7 +192,7 @@ def _select_into(out: np.ndarray, x: np.ndarray, keep: np.ndarray, scale: Any, s
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.ndim > 0
+    return type(value) is not float and isinstance(value, np.ndarray) and value.ndim > 0
 
 
 def uniform(key: Keys, index: Index, dtype: Any, kind: int = UNIFORM) -> np.ndarray:
