@@ -28,6 +28,7 @@ REPRODUCIBLE = (
     "recurrent",
     "variance-shift",
     "early-dropout",
+    "choose",
 )
 
 

@@ -329,6 +329,16 @@ def test_continuous_dropout_at_a_quarter_is_the_uniform_number_of_the_paper_over
     assert 0.99 < u.max() < 1
 
 
+def test_gaussian_dropout_keeps_no_array_and_draws_its_noise_again(backend):
+    x = Tensor(np.random.default_rng(0).standard_normal((30, 40)), backend, requires_grad=True)
+    y, _ = gaussian_dropout(x.data, 0.4, key=KEY, return_mask=True, backend=backend)
+    again = gaussian_dropout(x, 0.4, key=KEY)
+    assert np.array_equal(again.data, y)
+    assert not any(isinstance(part, np.ndarray) for part in again.node.saved[0])
+    again.backward(x.data)
+    assert np.array_equal(x.grad, y)
+
+
 def test_continuous_dropout_with_normal_numbers_is_gaussian_dropout(backend):
     x = normal(30, 40)
     a, e = continuous_dropout(x, 0.4, distribution="normal", key=KEY, return_mask=True, backend=backend)

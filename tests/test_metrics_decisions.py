@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from puredrop import Key
 from puredrop import uncertainty as u
+from puredrop.uncertainty import recalibration
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "uncertainty.json").read_text())
 RNG = np.random.default_rng(2)
@@ -135,6 +136,18 @@ def test_the_temperature_is_that_of_netcal():
     ours, theirs = u.TemperatureScaling().fit(logits, labels).temperature, GOLDEN["expected"]["netcal temperature"]
     assert ours == pytest.approx(theirs, rel=1e-4)
     assert u.nll(softmax(logits / ours), labels) <= u.nll(softmax(logits / theirs), labels)
+
+
+def test_a_fit_ends_where_the_likelihood_cannot_tell_temperatures_apart(monkeypatch):
+    """Beyond that Newton's steps wander in the rounding: without an end some of these take thousands of evaluations."""
+    evaluations = []
+    loss = recalibration._loss
+    monkeypatch.setattr(recalibration, "_loss", lambda p, y: evaluations.append(1) or loss(p, y))
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        logits = 4 * rng.standard_normal((300, 10))
+        u.TemperatureScaling().fit(logits, (logits / 2 + rng.gumbel(size=logits.shape)).argmax(axis=1))
+    assert len(evaluations) < 50 * 15
 
 
 def test_a_temperature_undoes_what_was_done():

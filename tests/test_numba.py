@@ -21,6 +21,8 @@ from puredrop.streams import TorchCPU
 if "numba" not in backends.available():
     pytest.skip("numba is not installed", allow_module_level=True)
 
+from puredrop.backends.numba import draws
+
 NUMBA, REFERENCE = backends.get("numba"), backends.get("numpy")
 MASKS = {
     "like x": ((3, 4, 5), (3, 4, 5)),
@@ -236,6 +238,44 @@ def test_a_number_of_threads_is_a_whole_number(given, error):
     assert puredrop.get_num_threads() == 1
 
 
+# ------------------------------------------------------------------------------------------ normal numbers
+EDGES = [0, 1, 2, 3, 255, 2**23 - 1, 2**23, 2**24 - 1, 2**24, 2**24 + 1, 2**29 - 1, 2**29, 2**30, 2**31 - 1, 2**31]
+EDGES += [0xB504F333, 0xB504F334, 3 * 2**30, 7 * 2**29, 2**32 - 2**29 - 1, 2**32 - 2**24, 2**32 - 2, 2**32 - 1]
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(np.float32, 1e-6), (np.float64, 1e-14)])
+def test_normal_numbers_of_all_words_lie_close_to_the_reference(dtype, error):
+    """Ends, neighbourhoods of the quarters of a turn, and where the logarithm changes its form; and half a million."""
+    radii, angles = map(np.ravel, np.meshgrid(EDGES, EDGES))
+    random = np.random.default_rng(0).integers(0, 2**32, (2, 1 << 19))
+    # The longest radii and, of those close to 1, the shortest: both are rare.
+    random[0, : 1 << 17] >>= np.arange(1 << 17) % 32
+    random[0, 1 << 17 : 1 << 18] = 2**32 - 1 - (random[0, 1 << 17 : 1 << 18] >> np.arange(1 << 17) % 32)
+    u, v = np.concatenate([(radii, angles), random], axis=1)  # (pairs,) each
+    u, v = (np.resize(a, -(-len(u) // draws.WORDS) * draws.WORDS) for a in (u, v))
+    words, found = np.stack([u, v], axis=1).astype(np.uint32).ravel(), np.empty(2 * len(u), dtype)
+    for at in range(0, len(words), draws.WORDS):
+        draws._make_all(words[at : at + draws.WORDS], None, found, at, draws.WORDS, dtype(1))
+    radius, angle = np.sqrt(-2 * np.log((u + 0.5) / 2**32)), 2 * np.pi * (v + 0.5) / 2**32
+    expected = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).ravel()
+    assert np.abs(found - expected).max() < error
+
+
+@pytest.mark.parametrize("keys", [Key(3), (Key(3), Key(4), Key(5))], ids=["one key", "three keys"])
+@pytest.mark.parametrize("index", BIG.values(), ids=BIG)
+def test_the_fused_map_is_the_composed_one_for_every_cut(small_parts, index, keys):
+    shape = index.shape if isinstance(keys, Key) else (3, *index.shape)
+    for dtype in (np.float32, np.float64):
+        x = np.random.default_rng(2).standard_normal(shape).astype(dtype)
+        expected = x * (0.7 * NUMBA.normal(keys, index, dtype) + 1)
+        for n in (1, 3):
+            puredrop.set_num_threads(n)
+            for given in (x, np.asfortranarray(x)):
+                assert NUMBA.fused["times_normal"](given, keys, index, 0.7).tobytes() == expected.tobytes()
+            assert np.array_equal(NUMBA.uniform(keys, index, dtype), REFERENCE.uniform(keys, index, dtype))
+            assert np.array_equal(NUMBA.words(keys, index, 2), REFERENCE.words(keys, index, 2))
+
+
 # ------------------------------------------------------------------------------------------ the cache on disk
 DRAWING = """
 import sys
@@ -248,7 +288,8 @@ draw[0].words(*draw[1:], 3)
 for dtype in (np.float32, np.float64):
     draw[0].uniform(*draw[1:], dtype)
     draw[0].normal(*draw[1:], dtype)
-kernels = draws.whole_words, draws.uniform_numbers, draws.normal_float32, draws.normal_float64
+    draw[0].fused["times_normal"](np.ones(50, dtype), *draw[1:], 0.5)
+kernels = draws.whole_words, draws.uniform_numbers, draws.normal_numbers, draws.times_normal_runs
 sys.exit(sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels))
 """
 
@@ -329,6 +370,24 @@ def test_fused_functions_keep_to_their_ends():
         with np.errstate(all="ignore"):
             expected = ops.softmax(row, backend="numpy")
         np.testing.assert_allclose(ops.softmax(row, backend="numba"), expected, rtol=1e-6, atol=1e-37)
+
+
+@pytest.mark.parametrize("columns", [1, 31, 32, 33, 100, 128])
+@pytest.mark.parametrize(
+    "special", [[], [np.nan], [np.inf], [-np.inf], [3e38, -3e38], [-200.0], [1e30, np.nan]], ids=str
+)
+def test_softmax_of_rows_of_any_length(columns, special, rng):
+    """At the beginning, in the middle and at the end of a row; a row of minus infinity beside it, and in place."""
+    for at in (0, columns // 2, max(0, columns - len(special))):
+        x = (3 * rng.standard_normal((3, columns))).astype(np.float32)
+        x[0, at : at + len(special)] = special[: columns - at]
+        x[1] = -np.inf
+        with np.errstate(all="ignore"):
+            expected = ops.softmax(x.astype(np.float64), backend="numpy")
+        found = ops.softmax(x, backend="numba")
+        np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-37)
+        assert NUMBA.fused["softmax"](x, None, x)
+        assert x.tobytes() == found.tobytes()
 
 
 @pytest.mark.parametrize(

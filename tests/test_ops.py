@@ -185,6 +185,10 @@ CASES = {
     "drop_given": [
         (lambda x, v: ops.drop_given(x * v, v * v, keep=KEEP, rule=select, scale=0.7), [normal(3, 4), normal(4)])
     ],
+    "times_normal": [
+        (lambda x: ops.times_normal(x * x, key=Key(3), index=Index.whole((3, 4)), spread=0.8), [normal(3, 4)]),
+        (lambda x: ops.times_normal(x * x, key=Key(3), index=Index.whole((3, 4), 1), spread=0.8), [normal(3, 4)]),
+    ],
     # With one factor for both ways the gradient is true; tests/test_residual.py has two.
     "straight_through": [(lambda x: straight_through(x * x, value=(x * x).data), [normal(4)])],
     "shake": [(lambda x: ops.residual.shake(x * x, forward=FACTORS, backward=FACTORS), [normal(3, 4)])],

@@ -44,11 +44,15 @@ def test_the_first_example_of_the_streams_gives_what_pytorch_draws(torch):
 
 def test_the_second_example_of_the_streams_gives_what_jax_draws():
     jax = pytest.importorskip("jax")
-    assert len(STREAMS) == 2
     names = {"puredrop": puredrop, "np": np}
     exec(STREAMS[1], names)
     for key, y in zip(jax.random.split(jax.random.key(0)), (names["y"], names["z"]), strict=True):
         assert np.array_equal(y != 0, jax.random.bernoulli(key, 0.9, (4, 8)))
+
+
+def test_the_third_example_of_the_streams_shows_words_that_are_used_twice():
+    assert len(STREAMS) == 3
+    exec(STREAMS[2], {})
 
 
 UNCERTAINTY = {
@@ -65,7 +69,8 @@ def test_the_pages_on_uncertainty_run_as_written(block):
 
 
 @pytest.mark.parametrize(
-    "page", ["recipes.md", "variants.md", "posteriors.md", "prediction.md", "uncertainty.md", "reproduce.md"]
+    "page",
+    ["recipes.md", "variants.md", "posteriors.md", "prediction.md", "uncertainty.md", "reproduce.md", "choosing.md"],
 )
 def test_links_lead_somewhere(page):
     links = re.findall(r"\]\(([^)]+)\)", (DOCS / page).read_text())

@@ -7,6 +7,7 @@ from .attention import attend, self_attend
 from .convolution import convolution, transposed_convolution
 from .dense import linear, stacked_linear
 from .elementwise import absolute, clip, exp, expm1, log, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, where
+from .gaussian import times_normal
 from .joining import concatenate, stack
 from .lookup import add_rows, rows
 from .masking import Selection, drop, drop_given
@@ -47,6 +48,7 @@ __all__ = [
     "turn",
     "drop",
     "drop_given",
+    "times_normal",
     "absolute",
     "clip",
     "exp",

@@ -132,11 +132,14 @@ def _softmax(backend: Backend, s: Any, blind: Any) -> None:
     if not s.size:
         return
     with np.errstate(invalid="ignore"):  # inf - inf: NaN, as it should be
+        fused = backend.fused.get("softmax")
+        if blind is None and fused is not None and fused(s, None, s):
+            return
         top = s.max(axis=-1, keepdims=True)
         if blind is not None:
             top = xp.where(blind, 0.0, top).astype(s.dtype, copy=False)
-        if "softmax" in backend.fused and backend.fused["softmax"](s, top, s):  # rows that are blind add up to 0
-            return
+            if fused is not None and fused(s, top, s):  # rows that are blind add up to 0
+                return
         s -= top
         xp.exp(s, out=s)
         total = s.sum(axis=-1, keepdims=True)  # as `softmax` does, to the bit

@@ -11,7 +11,7 @@ from typing import Any
 from ..demo.command import versions, writable_folder, write_whole
 from ..demo.progress import progress
 from ..nn.datasets import data_folder
-from . import active, concrete, early_dropout, ensembles, mnist, ood, recurrent, uci, variance_shift
+from . import active, choose, concrete, early_dropout, ensembles, mnist, ood, recurrent, uci, variance_shift
 from .report import as_text, picture
 from .table import Protocol, Table
 from .training import Workshop
@@ -26,6 +26,7 @@ TABLES: dict[str, Table] = {
     "recurrent": recurrent.TABLE,
     "variance-shift": variance_shift.TABLE,
     "early-dropout": early_dropout.TABLE,
+    "choose": choose.TABLE,
 }
 
 
@@ -104,6 +105,6 @@ def computed(name: str, loaded: Any, protocol: Protocol, workshop: Workshop) -> 
         "over": table.over,
         "beside": table.beside,
     }
-    kinds = {"is_same": table.is_same, "by_split": table.by_split}
+    kinds = {"is_same": table.is_same, "by_split": table.by_split, "by_method": table.by_method}
     found = {"parts": parts, "findings": table.findings(parts), "versions": versions()}
     return facts | kinds | asdict(protocol) | found

@@ -13,8 +13,10 @@ CLOSE = 3.0  # standard errors within which a difference counts as none
 
 
 def as_text(result: dict[str, Any]) -> str:
-    """The table for the terminal. Nothing in it depends on the machine's speed."""
+    """The table for the terminal. Nothing in it depends on the machine's speed but the costs of methods."""
     labels = result["labels"]
+    if result["by_method"]:
+        return _methods_as_text(result)
     width = max(len(part["set"]) for part in result["parts"])
     wide = max(len(label) for label in labels.values())
     lines = [
@@ -30,6 +32,26 @@ def as_text(result: dict[str, Any]) -> str:
             lines.append(f"{part['set']:{width}} {labels[metric]:{wide}} {cells}   {errors:>9}".rstrip())
         lines += [f"{'':{width}} {note}" for note in part["notes"]]
     return "\n".join([*lines, verdict(result), *result["findings"]])
+
+
+def _methods_as_text(result: dict[str, Any]) -> str:
+    """A line for each method, and a block for each group of them."""
+    lines = [
+        f"{result['table']}: {result['title']}; seed {result['seed']}; mean (standard error) over {result['over']}"
+    ]
+    width = max(len(part["set"]) for part in result["parts"])
+    for group, parts in _in_groups(result["parts"]).items():
+        head = [f"{result['labels'][metric]:>15}" for metric in parts[0]["comparison"]]
+        lines.append(" ".join([f"{group:{width}}", *head, *(f"{kind:>10}" for kind in parts[0]["costs"])]))
+        for part in parts:
+            scores = [f"{_cell(line['ours'], False):>15}" for line in part["comparison"].values()]
+            costs = [f"{f'x {ratio:.2f}' if ratio < 10 else f'x {ratio:.0f}':>10}" for ratio in part["costs"].values()]
+            lines.append(" ".join([f"{part['set']:{width}}", *scores, *costs]))
+    return "\n".join([*lines, *result["findings"]])
+
+
+def _in_groups(parts: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    return {name: [part for part in parts if part["group"] == name] for name in {part["group"]: 0 for part in parts}}
 
 
 def _cell(pair: Any, sign: bool) -> str:
@@ -56,13 +78,16 @@ def verdict(result: dict[str, Any]) -> str:
 
 
 def picture(result: dict[str, Any], path: Path) -> None:
-    """Split by split where the table has that, else a line for each part: what was published beside ours."""
+    """Split by split where the table has that, else a line for each part or method: what was published beside ours."""
     import matplotlib
     from matplotlib.figure import Figure
 
     parts, labels = result["parts"], result["labels"]
     with matplotlib.rc_context(STYLE):
-        if result["by_split"]:
+        if result["by_method"]:
+            figure = Figure(figsize=(14, 1.6 + 0.32 * len(parts)), layout="constrained")
+            _by_method(figure, parts, labels)
+        elif result["by_split"]:
             figure = Figure(figsize=(2.9 * len(parts), 2.7 * len(labels)), layout="constrained")
             panels = figure.subplots(len(labels), len(parts), squeeze=False).T
             for column, axes in zip(parts, panels, strict=True):
@@ -75,6 +100,17 @@ def picture(result: dict[str, Any], path: Path) -> None:
                 _in_lines(panel, parts, metric, label, result["beside"])
             figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
         figure.savefig(path, dpi=150, metadata={"Software": None})
+
+
+def _by_method(figure: Any, parts: list[dict[str, Any]], labels: dict[str, str]) -> None:
+    """A row of panels for each group of methods, a panel for each score."""
+    groups = _in_groups(parts)
+    rows = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=[2 + len(some) for some in groups.values()])
+    for (name, methods), row in zip(groups.items(), rows[:, 0], strict=True):
+        row.suptitle(name)
+        panels = row.subplots(1, len(methods[0]["comparison"]), squeeze=False, sharey=True)[0]
+        for metric, panel in zip(methods[0]["comparison"], panels, strict=True):
+            _in_lines(panel, methods, metric, labels[metric], "")
 
 
 def _in_lines(axes: Any, parts: list[dict[str, Any]], metric: str, title: str, beside: str) -> None:

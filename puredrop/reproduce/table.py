@@ -34,7 +34,8 @@ class Table:
     beside: what ours is compared with, in a word. is_same: whether that is the same experiment, so that the numbers
     should agree. findings(parts): what follows from the numbers, in sentences.
     has_sets, has_grid: whether `--sets` and `--grid` mean anything. by_split: each part has published numbers of the
-    same splits, and is drawn as points against these.
+    same splits, and is drawn as points against these. by_method: nothing was published; a part is a method, with its
+    `group` and `costs`, and a line of the text.
     """
 
     title: str
@@ -48,6 +49,7 @@ class Table:
     has_sets: bool = False
     has_grid: bool = False
     by_split: bool = False
+    by_method: bool = False
 
 
 class Comparison(NamedTuple):

@@ -106,9 +106,12 @@ def trained_alone(
     loss: Callable[..., Any],
     checkpoint: Path,
     told: Callable[[int, int], None],
-) -> nn.Module:
-    """One model, trained to descend loss(model, *batch). Goes on from `checkpoint`, which it writes now and then."""
-    resumed(checkpoint, {}, model, optimizer, batches)
+) -> float:
+    """Train one model to descend loss(model, *batch); the processor's seconds that it took.
+
+    Goes on from `checkpoint`, which it writes now and then.
+    """
+    before = resumed(checkpoint, {"cpu_seconds": 0.0}, model, optimizer, batches)["cpu_seconds"] - time.process_time()
     saved = time.perf_counter()
     while batches.epoch < epochs:
         for batch in batches:
@@ -116,11 +119,11 @@ def trained_alone(
             loss(model, *batch).backward()
             optimizer.step()
             if time.perf_counter() - saved > SECONDS_BETWEEN_SAVES:
-                nn.save(checkpoint, model, optimizer, batches)
+                nn.save(checkpoint, model, optimizer, batches, cpu_seconds=before + time.process_time())
                 saved = time.perf_counter()
                 told(batches.epoch, epochs)
     told(epochs, epochs)
-    return model
+    return before + time.process_time()
 
 
 def in_equal_stacks(steps: Sequence[int], most: int) -> list[list[int]]:

@@ -12,6 +12,7 @@ from .door import checked_labels, checked_probabilities, chosen, classified, fin
 from .proper_scores import one_hot
 
 STEPS = 200  # of Newton; a problem that has a minimum takes about ten
+ROUNDING = 1e-16
 
 
 class NoMinimumError(ValueError):
@@ -272,7 +273,10 @@ def _newton(operation: str, derivatives: Derivatives, theta: np.ndarray, rank: i
     for _ in range(STEPS):
         step = np.linalg.lstsq(hessian, gradient, rcond=1e-13)[0]
         decrement = float(gradient @ step)  # twice what a quadratic would still fall
-        scale = 1.0 if decrement > 1e-26 else 0.0
+        if decrement <= ROUNDING * value:  # the value can tell steps apart no longer, and a last whole one is exact
+            theta = theta - step
+            break
+        scale = 1.0
         while scale and (new := derivatives(theta - scale * step))[0] > value - 1e-4 * scale * decrement:
             scale = scale / 2 if scale > 1e-9 else 0.0
         if not scale:  # the value no longer falls: rounding

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .. import ops
+from .. import ops, streams
 from ..backends import on_host
 from ..random import Index, Keys
 from ..tensor import Tensor, raw
@@ -53,10 +53,11 @@ def gaussian_dropout(
     x, p = checked_array("gaussian_dropout", x), _finite_rate("gaussian_dropout", p)
     if not training or p == 0:
         return asked.undrawn(unchanged(x), x.dtype.type(0))
-    e = real_for(asked, normal_array, x, asked.index_for(x.shape, shared), x.shape)
-    factor = (p / (1 - p)) ** 0.5 * e
-    factor += 1
-    return asked.answer(x * factor, e)
+    index, deviation = asked.index_for(x.shape, shared), (p / (1 - p)) ** 0.5
+    if asked.mask is None and not return_mask and streams.current() is None:
+        return ops.times_normal(x, key=asked.needed_key(), index=index, spread=deviation, backend=backend)
+    e = real_for(asked, normal_array, x, index, x.shape)
+    return asked.answer(x * (deviation * e + 1), e)
 
 
 def continuous_dropout(

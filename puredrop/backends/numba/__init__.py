@@ -1,8 +1,8 @@
 """CPU kernels in Numba: dropout at the speed of a copy.
 
 `step` has the one intrinsic, on which masks and the map of dropout rest; `draws` makes words, uniform and normal
-numbers; `spread` carries out the map where the mask is at hand; `fused` has what else training repeats. Here they
-become the functions of a backend.
+numbers, and multiplies by these; `lanes` has the vectors in which intrinsics are written; `spread` carries out the map
+where the mask is at hand; `fused` has what else training repeats. Here they become the functions of a backend.
 Kernels run without the GIL, are compiled on first use and kept on disk.
 """
 
@@ -20,7 +20,7 @@ from .. import numpy as reference
 from ..select import composed_drop
 from ..select import select as reference_select
 from .compiling import kernel
-from .draws import normal_float32, normal_float64, uniform_numbers, whole_words
+from .draws import normal_numbers, times_normal_runs, uniform_numbers, whole_words
 from .fused import gelu, layer_norm, sgd, softmax
 from .generators import mersenne_below, philox4x32, threefry2x32
 from .spread import layout_of, spread
@@ -81,7 +81,7 @@ def _parts(keys: int, starts: np.ndarray, length: int) -> list[Part]:
 
 def words(key: Keys, index: Index, kind: int) -> np.ndarray:
     out = _new(key, index, np.uint32)
-    whole_words(out.reshape(-1), _addresses(key, kind), *index.runs)
+    _in_parts(whole_words, (out.reshape(-1),), _addresses(key, kind), index)
     return out
 
 
@@ -92,15 +92,7 @@ def keep(key: Keys, index: Index, threshold: Threshold) -> np.ndarray:
         return np.zeros_like(_new(key, index, np.bool_))
     out = _new(key, index, np.bool_)
     hi, lo = threshold
-    addresses, flat = _addresses(key, MASK), out.reshape(-1).view(np.uint8)
-    if not threads.shared_out(out.size):
-        keep_runs(flat, addresses, *index.runs, hi, lo)
-        return out
-
-    def work(part: Part) -> None:
-        keep_runs(flat[part.where], addresses[part.key], part.starts, part.length, hi, lo)
-
-    threads.work_through(_parts(len(addresses), *index.runs), work)
+    _in_parts(keep_runs, (out.reshape(-1).view(np.uint8),), _addresses(key, MASK), index, hi, lo)
     return out
 
 
@@ -144,15 +136,7 @@ def drop_into(
         rates = hi.reshape(-1), threshold.lo.reshape(-1), scale.reshape(-1)
         drop_runs_each(flat, to, addresses, *index.runs, *rates, shift, float(fill))
         return out
-    numbers = float(scale), shift, float(fill)
-    if not threads.shared_out(x.size):
-        drop_runs(flat, to, addresses, *index.runs, hi, lo, *numbers)
-        return out
-
-    def work(part: Part) -> None:
-        drop_runs(flat[part.where], to[part.where], addresses[part.key], part.starts, part.length, hi, lo, *numbers)
-
-    threads.work_through(_parts(len(addresses), *index.runs), work)
+    _in_parts(drop_runs, (flat, to), addresses, index, hi, lo, float(scale), shift, float(fill))
     return out
 
 
@@ -196,19 +180,40 @@ def _is_array(value: Any) -> bool:
 
 
 def uniform(key: Keys, index: Index, dtype: Any, kind: int = UNIFORM) -> np.ndarray:
-    return _real(uniform_numbers, uniform_numbers, key, index, dtype, kind)
+    return _real(uniform_numbers, key, index, dtype, kind)
 
 
 def normal(key: Keys, index: Index, dtype: Any, kind: int = NORMAL) -> np.ndarray:
-    return _real(normal_float32, normal_float64, key, index, dtype, kind)
+    return _real(normal_numbers, key, index, dtype, kind)
 
 
-def _real(float32: Any, float64: Any, key: Keys, index: Index, dtype: Any, kind: int) -> np.ndarray:
-    """Numbers of a kernel, by dtype; others are rounded once from float64."""
-    single = np.dtype(dtype) == np.float32
-    out = _new(key, index, np.float32 if single else np.float64)
-    (float32 if single else float64)(out.reshape(-1), _addresses(key, kind), *index.runs)
+def _real(numbers: Any, key: Keys, index: Index, dtype: Any, kind: int) -> np.ndarray:
+    """Numbers of a kernel; those of other types than float32 are rounded once from float64."""
+    out = _new(key, index, np.float32 if np.dtype(dtype) == np.float32 else np.float64)
+    _in_parts(numbers, (out.reshape(-1),), _addresses(key, kind), index)
     return out.astype(dtype, copy=False)
+
+
+def times_normal(x: np.ndarray, key: Keys, index: Index, spread: float) -> np.ndarray | None:
+    """x (1 + spread e), e = `normal(key, index)`, to the bit; None for other types, and shared axes."""
+    if x.dtype.char not in "fd" or index.noise_shape != index.shape:
+        return None
+    x = x if x.flags.c_contiguous else np.ascontiguousarray(x)
+    out = np.empty(x.shape, x.dtype)
+    _in_parts(times_normal_runs, (x.reshape(-1), out.reshape(-1)), _addresses(key, NORMAL), index, spread)
+    return out
+
+
+def _in_parts(kernel: Any, arrays: tuple[np.ndarray, ...], addresses: np.ndarray, index: Index, *numbers: Any) -> None:
+    """kernel(*arrays, addresses, starts, length, *numbers), by several threads where that pays."""
+    if not threads.shared_out(arrays[0].size):
+        kernel(*arrays, addresses, *index.runs, *numbers)
+        return
+
+    def work(part: Part) -> None:
+        kernel(*(a[part.where] for a in arrays), addresses[part.key], part.starts, part.length, *numbers)
+
+    threads.work_through(_parts(len(addresses), *index.runs), work)
 
 
 def add_rows(x: np.ndarray, ids: np.ndarray, count: int) -> np.ndarray:
@@ -222,6 +227,7 @@ FUSED: MappingProxyType[str, Any] = MappingProxyType(
     {
         "drop_into": drop_into,
         "select": select,
+        "times_normal": times_normal,
         "gelu": gelu,
         "softmax": softmax,
         "layer_norm": layer_norm,

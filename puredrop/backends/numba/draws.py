@@ -1,88 +1,30 @@
-"""Words, uniform and normal numbers: one walk over the blocks of a draw, and a last step that makes numbers of words.
+"""Words, uniform and normal numbers, and the map that multiplies by normal ones.
 
-The walk writes the four words of many blocks side by side, and the last step works on such rows: only so does LLVM
-make vector code of both. Logarithm, sine and cosine are Taylor series on short intervals, as long as the dtype needs.
+A walk over the runs of a draw fills a few hundred words at a time; one intrinsic, `_make`, turns them into numbers in
+vector registers, or multiplies x by these: noise that is only applied is never in memory. Box-Muller takes long chains
+of steps, so that four registers take each step together; more would not fit beside the constants.
+float32 is computed in float32, with twice as many lanes. What would cancel is formed from whole numbers, and the small
+terms of a sum are added up first. The largest distance from the reference that was found is 1.0e-6, at a radius beyond
+6, as one pair in 7 x 10^7 has; below a radius of 5 it is 7.5e-7.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, uint64
+from llvmlite import ir
+from numba import njit, types, uint64
+from numba.extending import intrinsic
 
 from .compiling import kernel
-from .step import LANES, words_step
+from .lanes import F32, F64, I32, Lanes, pointer, prefetch, splat
+from .step import CHUNK, LANES, words_step
 
-BLOCKS = 4 * LANES  # Philox blocks at a time: their words and numbers stay in the first cache
-MAGIC = uint64(0x4330000000000000)  # the bits of 2^52: whole numbers below 2^52 become float64 by laying them into it
-LN2 = math.log(2)
-ROOT = uint64(0x3FE6A09E667F3BCD)  # the bits of sqrt(1/2)
-
-
-@njit(error_model="numpy")
-def _walk(out, addresses, starts, length, uniform, single, double):  # type: ignore[no-untyped-def]
-    """Fill flat `out`: for each key, for each run, `length` numbers from the run's start on.
-
-    What becomes of the words is said by the one argument that is not None: Numba leaves the other branches out. Were
-    it a function, handed over or enclosed, nothing would be found on disk again.
-    """
-    words, numbers = np.empty((4, BLOCKS), np.uint64), np.empty((4, BLOCKS), out.dtype)
-    at = 0
-    for k in range(len(addresses)):
-        k0, k1, c1, c2, c3 = addresses[k, 0], addresses[k, 1], addresses[k, 2], addresses[k, 3], addresses[k, 4]
-        for start in starts:
-            stop, block = start + length, start >> 2
-            while 4 * block < stop:
-                n = min(BLOCKS, ((stop + 3) >> 2) - block)
-                for i in range(0, n, LANES):
-                    words_step(words, i, uint64(block + i), k0, k1, c1, c2, c3)
-                _finish(words, numbers, n, uniform, single, double)
-                first, last = max(start, 4 * block), min(stop, 4 * (block + n))
-                if last - first == 4 * n:
-                    for i in range(n):
-                        for j in range(4):
-                            out[at + 4 * i + j] = numbers[j, i]
-                else:  # a run may begin and end in the middle of a block
-                    for e in range(first, last):
-                        out[at + e - first] = numbers[e & 3, (e >> 2) - block]
-                at += last - first
-                block += n
-
-
-@njit(error_model="numpy")
-def _finish(words, numbers, n, uniform, single, double):  # type: ignore[no-untyped-def]
-    """(4, n) numbers of (4, n) words, row j for the elements j, j + 4, ..."""
-    if uniform is not None:
-        _as_uniform(words, numbers, n)
-    elif single is not None:
-        _as_normal(words, numbers, n, LOG_SINGLE, SIN_SINGLE, COS_SINGLE)
-    elif double is not None:
-        _as_normal(words, numbers, n, LOG_DOUBLE, SIN_DOUBLE, COS_DOUBLE)
-    else:
-        _as_words(words, numbers, n)
-
-
-@njit
-def _as_words(words, numbers, n):  # type: ignore[no-untyped-def]
-    for j in range(4):
-        row, out = words[j], numbers[j]
-        for i in range(n):
-            out[i] = row[i]
-
-
-@njit
-def _as_uniform(words, numbers, n):  # type: ignore[no-untyped-def]
-    """(w + 1/2) / 2^32."""
-    for j in range(4):
-        row, out = words[j], numbers[j]
-        for i in range(n):
-            row[i] |= MAGIC
-        real = row.view(np.float64)
-        for i in range(n):
-            out[i] = (real[i] - (2.0**52 - 0.5)) * 2.0**-32
+WORDS = 16 * LANES  # drawn at a time: they stay in the first cache
+BYTES = 16 * CHUNK  # of numbers made at a time: four registers of radii and four of angles
 
 
 def _series(f: Callable[[Any], Any], terms: int, end: float) -> tuple[float, ...]:
@@ -91,93 +33,178 @@ def _series(f: Callable[[Any], Any], terms: int, end: float) -> tuple[float, ...
     return tuple(close.convert(kind=np.polynomial.Polynomial).coef[::-1].tolist())
 
 
-def _polynomials(log_terms: int, sin_terms: int, cos_terms: int) -> tuple[tuple[float, ...], ...]:
-    """Those of Box-Muller, with so many terms each."""
-    steepest, eighth = ((2**0.5 - 1) / (2**0.5 + 1)) ** 2, (math.pi / 4) ** 2
-    return (
-        _series(lambda z: 2 * np.arctanh(np.sqrt(z)) / np.sqrt(z), log_terms, steepest),
-        _series(lambda z: np.sinc(np.sqrt(z) / np.pi), sin_terms, eighth),  # sin(x) / x, in z = x^2
-        _series(lambda z: np.cos(np.sqrt(z)), cos_terms, eighth),
+def _taylor(f: Callable[[int], float], terms: int, end: float) -> tuple[float, ...]:
+    """The same for the power series sum_k f(k) z^(k - 1), k > 0: quotients would cancel."""
+    return _series(lambda z: sum(f(k) * np.asarray(z) ** (k - 1) for k in range(1, 17)), terms, end)
+
+
+class Real(NamedTuple):
+    """A type of numbers: its bits, and polynomials as long as it needs."""
+
+    type: ir.Type
+    bits: ir.Type
+    mantissa: int
+    root: int  # the bits of sqrt(1/2)
+    log: tuple[float, ...]  # 4 (artanh(s) - s) / s^3 in z = s^2
+    sin: tuple[float, ...]  # (sin(a x) - a x) / x^3 in z = x^2, a = pi / 4
+    cos: tuple[float, ...]  # (cos(a x) - 1) / x^2
+    ln2: tuple[float, float]  # high and low part: the high one times a small whole number is exact
+    eighth: tuple[float, float]  # pi / 4: the high part as the type has it, the low one what is missing
+
+
+def _real(kind: ir.Type, bits: int, mantissa: int, root: int, terms: tuple[int, int, int], high: float) -> Real:
+    steepest, eighth = ((2**0.5 - 1) / (2**0.5 + 1)) ** 2, math.pi / 4
+    nearest, rest = (float(np.float32(eighth)), 0.0) if kind == F32 else (eighth, 3.061616997868383e-17)
+    return Real(
+        kind,
+        ir.IntType(bits),
+        mantissa,
+        root,
+        _taylor(lambda k: 4 / (2 * k + 1), terms[0], steepest),
+        _taylor(lambda k: (-1) ** k * eighth ** (2 * k + 1) / math.factorial(2 * k + 1), terms[1], 1.0),
+        _taylor(lambda k: (-1) ** k * eighth ** (2 * k) / math.factorial(2 * k), terms[2], 1.0),
+        (high, math.log(2) - high),
+        (nearest, eighth - nearest + rest),
     )
 
 
-LOG_SINGLE, SIN_SINGLE, COS_SINGLE = _polynomials(4, 5, 5)
-LOG_DOUBLE, SIN_DOUBLE, COS_DOUBLE = _polynomials(9, 8, 8)
+SINGLE = _real(F32, 32, 23, 0x3F3504F3, (3, 3, 4), 0.693359375)
+DOUBLE = _real(F64, 64, 52, 0x3FE6A09E667F3BCD, (8, 7, 8), 0.6931471803691238)
 
 
-@njit(inline="always", error_model="numpy")  # else every quotient has a branch, and no loop with one is vectorised
-def _as_normal(words, numbers, n, log_series, sin_series, cos_series):  # type: ignore[no-untyped-def]
-    """Box-Muller."""
-    for pair in range(2):
-        even, odd = numbers[2 * pair], numbers[2 * pair + 1]
-        radius, angle, signs = words[2 * pair], words[2 * pair + 1], np.empty((4, BLOCKS), np.uint64)
-        _radii(radius, signs, n, log_series)
-        r, (cos, sin) = radius.view(np.float64), _circle(angle, signs, n, sin_series, cos_series)
-        for i in range(n):
-            even[i], odd[i] = r[i] * cos[i], r[i] * sin[i]
+def _radius(w: Lanes, real: Real) -> Lanes:
+    """sqrt(-2 log u), u = (w + 1/2) / 2^32.
+
+    log u = e log 2 + log(1 + f) with 1 + f in [sqrt(1/2), sqrt(2)). Close to 1, where the logarithm is small, f is
+    minus the distance of u from 1, which is exact. log(1 + f) = 2 artanh(s), s = f / (2 + f), and 2 s = f - s f: so
+    that f, which has most of the value, is added last.
+    """
+    near_one = w.at_least(0xB504F334)
+    part = (w ^ near_one.spread()).to_real(real.type, signed=False) + 0.5  # of u, or of 1 - u, times 2^32
+    # part = 2^(power - 64) m: what is above the bits of sqrt(1/2) has the power, and the way from there to m.
+    above = part.as_bits(real.bits) - (real.root - (64 << real.mantissa))
+    m = ((above & ((1 << real.mantissa) - 1)) + real.root).as_bits(real.type)
+    power = (above >> real.mantissa).narrowed().to_real(real.type, signed=True)
+    e = part.filled(0.0).where(near_one, power - (64.0 + 32.0))
+    f = (part * -(2.0**-32)).where(near_one, m - 1.0)
+    s = f / (f + 2.0)
+    z, square = s * s, f * f
+    minus_twice_log = square - s * (square + z * z.polynomial(real.log)) - (f + f)
+    high, low = real.ln2
+    return (e * (-2 * high) + (e * (-2 * low) + minus_twice_log)).root()
 
 
-@njit(inline="always", error_model="numpy")
-def _radii(u, scratch, n, series):  # type: ignore[no-untyped-def]
-    """Words u -> the bits of sqrt(-2 log((u + 1/2) / 2^32)), in place."""
-    exponent, mantissa = scratch[0], scratch[1]
-    for i in range(n):
-        u[i] |= MAGIC
-    real = u.view(np.float64)
-    for i in range(n):
-        real[i] = (real[i] - (2.0**52 - 0.5)) * 2.0**-32
-    for i in range(n):  # u = 2^(power - 1024) m with m in [sqrt(1/2), sqrt(2))
-        power = (u[i] - ROOT + uint64(1024 << 52)) >> uint64(52)
-        exponent[i], mantissa[i] = power | MAGIC, u[i] - ((power - uint64(1024)) << uint64(52))
-    powers, m = exponent.view(np.float64), mantissa.view(np.float64)
-    for i in range(n):
-        s = (m[i] - 1.0) / (m[i] + 1.0)
-        square, sum = s * s, 0.0
-        for term in series:
-            sum = sum * square + term
-        real[i] = math.sqrt(-2.0 * ((powers[i] - (2.0**52 + 1024.0)) * LN2 + s * sum))
+def _circle(w: Lanes, real: Real) -> tuple[Lanes, Lanes]:
+    """cos and sin of 2 pi (w + 1/2) / 2^32. The nearest quarter of a turn swaps them, and their signs."""
+    near = w + (1 << 29)  # its first two bits are that quarter
+    x = ((near & 0x3FFFFFFF) - (1 << 29)).to_real(real.type, signed=True) + 0.5
+    x *= 2.0**-29  # eighths of a turn
+    z, (high, low) = x * x, real.eighth
+    sin = x * high + x * (z * z.polynomial(real.sin) + low)
+    cos = z * z.polynomial(real.cos) + 1.0
+    swapped = (near << 1).at_least(1 << 31)
+    return (
+        sin.where(swapped, cos).with_sign_of(near + (1 << 30)),
+        cos.where(swapped, sin).with_sign_of(near),
+    )
 
 
-@njit(inline="always", error_model="numpy")
-def _circle(angle, scratch, n, sin_series, cos_series):  # type: ignore[no-untyped-def]
-    """cos and sin of 2 pi (angle + 1/2) / 2^32. The nearest quarter of a turn swaps them, and their signs."""
-    first, second, turn, quarter = scratch[0], scratch[1], scratch[2], scratch[3]
-    for i in range(n):
-        near = (angle[i] + uint64(1 << 29)) >> uint64(30)
-        quarter[i] = near
-        turn[i] = (angle[i] + uint64(1 << 29) - (near << uint64(30))) | MAGIC
-    turns, cosine, sine = turn.view(np.float64), first.view(np.float64), second.view(np.float64)
-    for i in range(n):
-        x = (turns[i] - (2.0**52 + 2.0**29) + 0.5) * (2.0 * math.pi * 2.0**-32)
-        square, sin, cos = x * x, 0.0, 0.0
-        for term in sin_series:
-            sin = sin * square + term
-        for term in cos_series:
-            cos = cos * square + term
-        sin *= x
-        swapped = quarter[i] & uint64(1) != 0
-        cosine[i], sine[i] = sin if swapped else cos, cos if swapped else sin
-    for i in range(n):
-        first[i] ^= ((quarter[i] + uint64(1)) & uint64(2)) << uint64(62)  # the sign bit
-        second[i] ^= (quarter[i] & uint64(2)) << uint64(62)
-    return cosine, sine
+def _normal(words: Lanes, real: Real) -> Lanes:
+    """Box-Muller: of each two words a radius and an angle, r cos and r sin."""
+    n = words.n
+    r = _radius(words.picked(range(0, n, 2)), real)
+    cos, sin = _circle(words.picked(range(1, n, 2)), real)
+    return (r * cos).picked([i // 2 + i % 2 * (n // 2) for i in range(n)], r * sin)
+
+
+def _uniform(words: Lanes, real: Real) -> Lanes:
+    """(w + 1/2) / 2^32, rounded once."""
+    exact = (words.to_real(F64, signed=False) + 0.5) * 2.0**-32
+    return exact if real is DOUBLE else Lanes(words.b, words.b.fptrunc(exact.value, ir.VectorType(F32, words.n)))
+
+
+@intrinsic
+def _make(typingctx, words, first, x, out, at, spread):  # type: ignore[no-untyped-def]
+    """out[at : at + n] = numbers made of words[first : first + n]; n is returned.
+
+    Their kind follows from the types: words for whole numbers; without a spread, uniform numbers; with one, normal
+    numbers e, or where there is an x, x (1 + spread e). x may be out.
+    """
+    sig = types.intp(words, first, x, out, at, spread)
+
+    def codegen(context: Any, b: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        dtype, given, normal = (sig.args[3].dtype, *(not isinstance(sig.args[i], types.NoneType) for i in (2, 5)))
+        size = dtype.bitwidth // 8
+        n, real = BYTES // size, SINGLE if size == 4 else DOUBLE
+
+        def place(i: int, element: ir.Type) -> ir.Value:
+            start = pointer(context, b, sig.args[i], args[i], args[1 if i == 0 else 4])
+            return b.bitcast(start, ir.VectorType(element, n).as_pointer())
+
+        numbers = Lanes(b, b.load(place(0, I32), align=4))
+        if isinstance(dtype, types.Float):
+            numbers = _normal(numbers, real) if normal else _uniform(numbers, real)
+        if given:
+            prefetch(b, pointer(context, b, sig.args[2], args[2], args[4]), BYTES)
+            factor = numbers * Lanes(b, splat(b, args[5], n)) + 1.0
+            numbers = Lanes(b, b.load(place(2, real.type), align=size)) * factor
+        b.store(numbers.value, place(3, numbers.value.type.element), align=size)
+        return context.get_constant(types.intp, n)
+
+    return sig, codegen
+
+
+@njit(error_model="numpy")
+def _make_all(words, x, out, at, n, spread):  # type: ignore[no-untyped-def]
+    """Numbers of the first n words, and of some beyond them; WORDS are enough room."""
+    done = 0
+    while done < n:
+        done += _make(words, done, x, out, at + done, spread)
+
+
+@njit(error_model="numpy")
+def _walk(x, out, addresses, starts, length, spread):  # type: ignore[no-untyped-def]
+    """Fill flat `out`: for each key, for each run, `length` numbers from the run's start on. See `_make`."""
+    words, padded = np.empty(WORDS, np.uint32), np.empty(WORDS, out.dtype)
+    at = 0
+    for k in range(len(addresses)):
+        k0, k1, c1, c2, c3 = addresses[k, 0], addresses[k, 1], addresses[k, 2], addresses[k, 3], addresses[k, 4]
+        for start in starts:
+            e, stop = start, at + length
+            while at < stop:
+                lead, block = e & 3, uint64(e >> 2)  # a run may begin and end in the middle of a block
+                n = min(WORDS - lead, stop - at)
+                for i in range(0, lead + n, 4 * LANES):
+                    words_step(words, i, block + uint64(i >> 2), k0, k1, c1, c2, c3)
+                if n == WORDS:
+                    _make_all(words, x, out, at, n, spread)
+                else:
+                    if x is None:
+                        _make_all(words, None, padded, 0, lead + n, spread)
+                    else:
+                        padded[lead : lead + n] = x[at : at + n]
+                        _make_all(words, padded, padded, 0, lead + n, spread)
+                    out[at : at + n] = padded[lead : lead + n]
+                at += n
+                e += n
 
 
 @kernel
 def whole_words(out, addresses, starts, length):  # type: ignore[no-untyped-def]
-    _walk(out, addresses, starts, length, None, None, None)
+    _walk(None, out, addresses, starts, length, None)
 
 
 @kernel
 def uniform_numbers(out, addresses, starts, length):  # type: ignore[no-untyped-def]
-    _walk(out, addresses, starts, length, True, None, None)
+    _walk(None, out, addresses, starts, length, None)
 
 
 @kernel
-def normal_float32(out, addresses, starts, length):  # type: ignore[no-untyped-def]
-    _walk(out, addresses, starts, length, None, True, None)
+def normal_numbers(out, addresses, starts, length):  # type: ignore[no-untyped-def]
+    _walk(None, out, addresses, starts, length, out.dtype.type(1))
 
 
 @kernel
-def normal_float64(out, addresses, starts, length):  # type: ignore[no-untyped-def]
-    _walk(out, addresses, starts, length, None, None, True)
+def times_normal_runs(x, out, addresses, starts, length, spread):  # type: ignore[no-untyped-def]
+    """out = x (1 + spread e), e normal."""
+    _walk(x, out, addresses, starts, length, out.dtype.type(spread))

@@ -7,21 +7,26 @@ these against. Functions of whole arrays here, for `Backend.fused`; what they co
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .compiling import kernel, reordering_kernel
+from .lanes import F32, I32, I64, Lanes, splat, vector
 
 LOG2_E, ROUNDING = np.float32(1 / math.log(2)), np.float32(1.5 * 2**23)  # adding the latter rounds to whole numbers
 LN2_HIGH = np.float32(0.693359375)  # nine bits of ln 2: times a small whole number it is exact
 LN2_LOW = np.float32(math.log(2) - 0.693359375)
-EXP_TERMS = tuple(np.float32(1 / math.factorial(k)) for k in reversed(range(8)))
+_CLOSE = np.polynomial.Chebyshev.interpolate(np.exp, 6, domain=[-math.log(2) / 2, math.log(2) / 2])
+EXP_TERMS = tuple(map(np.float32, _CLOSE.convert(kind=np.polynomial.Polynomial).coef[::-1]))  # off by 2e-9
 LOWEST = np.float32(-87.0)  # e to that is close to the smallest normal number
 HALF, ZERO, ONE = np.float32(0.5), np.float32(0), np.float32(1)
+BLOCK = 32  # elements at a time: steps that wait for each other are worth four registers side by side
 DENSITY = np.float32(1 / math.sqrt(2 * math.pi))
 
 
@@ -80,31 +85,103 @@ def gelu(
     return y, slope
 
 
-@reordering_kernel
+def _exp_lanes(x: Lanes) -> Lanes:
+    """e^x for x <= 0 as `_exp` does it, and 0 below LOWEST."""
+    low = x.filled(float(LOWEST)).above(x)
+    x = x.filled(float(LOWEST)).where(low, x)
+    rounded = x * float(LOG2_E) + float(ROUNDING)
+    n = rounded - float(ROUNDING)
+    r = (x - n * float(LN2_HIGH)) - n * float(LN2_LOW)
+    power = ((rounded.as_bits(I32) << 23) + 0x3F800000).as_bits(F32)
+    return x.filled(0.0).where(low, r.polynomial(tuple(map(float, EXP_TERMS))) * power)
+
+
+def _fold(b: ir.IRBuilder, count: ir.Value, start: float, step: Callable[[ir.Value], Lanes], two: Any) -> ir.Value:
+    """All lanes of step(0), step(BLOCK), ..., `count` of them, made one number by a function of two vectors."""
+    so_far = cgutils.alloca_once_value(b, vector(F32, [start] * BLOCK))
+    with cgutils.for_range(b, count) as loop:
+        b.store(two(Lanes(b, b.load(so_far)), step(b.mul(loop.index, I64(BLOCK)))).value, so_far)
+    return Lanes(b, b.load(so_far)).folded(two)
+
+
+def _blocks(context: Any, b: ir.IRBuilder, kind: Any, array: ir.Value) -> Callable[[ir.Value], ir.Value]:
+    """The place of the BLOCK elements from number i of an array on, whatever its shape."""
+    data, part = context.make_array(kind)(context, b, array).data, ir.VectorType(F32, BLOCK).as_pointer()
+    return lambda i: b.bitcast(b.gep(data, [i]), part)
+
+
+@intrinsic
+def _most_of(typingctx, x, blocks):  # type: ignore[no-untyped-def]
+    """The greatest of so many blocks of x, where it is not NaN."""
+    sig = types.float32(x, types.intp)
+
+    def codegen(context: Any, b: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        at = _blocks(context, b, sig.args[0], args[0])
+        return _fold(
+            b,
+            args[1],
+            -math.inf,
+            lambda i: Lanes(b, b.load(at(i), align=4)),
+            lambda most, x: x.where(x.above(most), most),
+        )
+
+    return sig, codegen
+
+
+@intrinsic
+def _exp_of(typingctx, x, blocks, top, y):  # type: ignore[no-untyped-def]
+    """y = e^(x - top) for so many blocks, and their sum. y may be x."""
+    sig = types.float32(x, types.intp, types.float32, y)
+
+    def codegen(context: Any, b: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
+        source, target = (_blocks(context, b, sig.args[i], args[i]) for i in (0, 3))
+        top = Lanes(b, splat(b, args[2], BLOCK))
+
+        def step(i: ir.Value) -> Lanes:
+            e = _exp_lanes(Lanes(b, b.load(source(i), align=4)) - top)
+            b.store(e.value, target(i), align=4)
+            return e
+
+        return _fold(b, args[1], 0.0, step, lambda total, e: total + e)
+
+    return sig, codegen
+
+
+@kernel
 def _softmax(x, top, y):  # type: ignore[no-untyped-def]
     rows, columns = x.shape
+    whole, rest = columns // BLOCK, columns % BLOCK  # what is beyond the end of a row is minus infinity, and adds 0
+    padded, last = np.full(BLOCK, -np.inf, np.float32), np.empty(BLOCK, np.float32)
     for i in range(rows):
-        source, target, most = x[i], y[i], top[i]
-        total = ZERO
-        for j in range(columns):
-            d = source[j] - most
-            target[j] = ZERO if d < LOWEST else _exp(LOWEST if d < LOWEST else d)
-        for j in range(columns):
-            total += target[j]
+        source, target = x[i], y[i]
+        if rest:
+            padded[:rest] = source[whole * BLOCK :]
+        if top is not None:
+            most = top[i]
+        else:
+            most = _most_of(source, whole)
+            if rest:
+                most = max(most, _most_of(padded, 1))
+        total = _exp_of(source, whole, most, target)
+        if rest:
+            total += _exp_of(padded, 1, most, last)
+            target[whole * BLOCK :] = last[:rest]
         if total != ZERO:
+            share = ONE / total
             for j in range(columns):
-                target[j] /= total
+                target[j] *= share
 
 
-def softmax(x: np.ndarray, top: np.ndarray, out: np.ndarray) -> bool:
+def softmax(x: np.ndarray, top: np.ndarray | None, out: np.ndarray) -> bool:
     """Fill `out` (which may be x) by e^(x - top), divided by its sum over the last axis unless that is 0.
 
-    top: like x, with 1 for the last axis. False, and nothing is done, unless all is float32 in C order.
+    top: like x, with 1 for the last axis; None stands for the greatest of each row. False, and nothing is done, unless
+    all is float32 in C order.
     """
-    if not all(a.dtype == np.float32 and a.flags.c_contiguous for a in (x, top, out)):
+    if not all(a is None or (a.dtype == np.float32 and a.flags.c_contiguous) for a in (x, top, out)):
         return False
     columns = x.shape[-1]
-    _softmax(x.reshape(-1, columns), top.reshape(-1), out.reshape(-1, columns))
+    _softmax(x.reshape(-1, columns), None if top is None else top.reshape(-1), out.reshape(-1, columns))
     return True
 
 

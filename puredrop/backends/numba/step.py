@@ -18,50 +18,39 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types, uint64
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ...random.philox import MULTIPLIERS, ROUNDS, WEYL
 from .compiling import kernel
+from .lanes import I32, I64, pointer, prefetch, splat, vector
 from .philox import philox
 
-I16, I32, I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+I16 = ir.IntType(16)
 M0, M1 = MULTIPLIERS
 W0, W1 = WEYL
 _AVX512 = bool(llvm.get_host_cpu_features().get("avx512bw")) and not os.environ.get("NUMBA_CPU_NAME")
 LANES = 32 if _AVX512 else 16  # Philox blocks a step: several independent chains hide the latency of the multiply
 CHUNK = 32 if _AVX512 else 16  # elements a compare: one full register of halfwords; wider masks are slow below AVX-512
 STEP = 8 * LANES  # elements a step
-AHEAD = 4096  # bytes of x asked for in advance; anything from 512 to 65536 measures the same
-
-
-def _vector(element: ir.Type, values: Any) -> ir.Constant:
-    return ir.Constant(ir.VectorType(element, len(values)), [ir.Constant(element, v) for v in values])
-
-
-def _splat(b: ir.IRBuilder, scalar: ir.Value, n: int) -> ir.Value:
-    vector = ir.VectorType(scalar.type, n)
-    first = b.insert_element(ir.Constant(vector, ir.Undefined), scalar, I32(0))
-    return b.shuffle_vector(first, ir.Constant(vector, ir.Undefined), _vector(I32, [0] * n))
 
 
 def _philox_lanes(b: ir.IRBuilder, block: ir.Value, address: list[ir.Value]) -> tuple[ir.Value, ir.Value]:
     """LANES consecutive blocks -> their words (0, 1) and (2, 3), each pair packed in a 64-bit lane."""
     k0, k1, c1, c2, c3 = address
-    low, s32 = _vector(I64, [0xFFFFFFFF] * LANES), _vector(I64, [32] * LANES)
-    number = b.add(_splat(b, block, LANES), _vector(I64, list(range(LANES))))
+    low, s32 = vector(I64, [0xFFFFFFFF] * LANES), vector(I64, [32] * LANES)
+    number = b.add(splat(b, block, LANES), vector(I64, list(range(LANES))))
     x0, x1, x2, x3 = (
         number,
-        b.or_(b.lshr(number, s32), _splat(b, c1, LANES)),
-        _splat(b, c2, LANES),
-        _splat(b, c3, LANES),
+        b.or_(b.lshr(number, s32), splat(b, c1, LANES)),
+        splat(b, c2, LANES),
+        splat(b, c3, LANES),
     )
     for _ in range(ROUNDS):
         # The high halves of x1 and x3 are left dirty: the next multiply reads low halves only.
-        p0 = b.mul(b.and_(x0, low), _vector(I64, [M0] * LANES))
-        p1 = b.mul(b.and_(x2, low), _vector(I64, [M1] * LANES))
-        x0, x1 = b.xor(b.xor(b.lshr(p1, s32), x1), _splat(b, k0, LANES)), p1
-        x2, x3 = b.xor(b.xor(b.lshr(p0, s32), x3), _splat(b, k1, LANES)), p0
+        p0 = b.mul(b.and_(x0, low), vector(I64, [M0] * LANES))
+        p1 = b.mul(b.and_(x2, low), vector(I64, [M1] * LANES))
+        x0, x1 = b.xor(b.xor(b.lshr(p1, s32), x1), splat(b, k0, LANES)), p1
+        x2, x3 = b.xor(b.xor(b.lshr(p0, s32), x3), splat(b, k1, LANES)), p0
         k0 = b.and_(b.add(k0, I64(W0)), I64(0xFFFFFFFF))
         k1 = b.and_(b.add(k1, I64(W1)), I64(0xFFFFFFFF))
     return b.or_(b.and_(x0, low), b.shl(x1, s32)), b.or_(b.and_(x2, low), b.shl(x3, s32))
@@ -71,25 +60,13 @@ def _halfwords(b: ir.IRBuilder, pairs: tuple[ir.Value, ir.Value], j: int) -> ir.
     """Chunk j of the step: CHUNK halfwords in the order of the elements."""
     per = CHUNK // 8
     lanes = [lane for q in range(per) for lane in (per * j + q, LANES + per * j + q)]
-    return b.bitcast(b.shuffle_vector(*pairs, _vector(I32, lanes)), ir.VectorType(I16, CHUNK))
-
-
-def _prefetch(b: ir.IRBuilder, pointer: ir.Value, nbytes: int) -> None:
-    byte = ir.IntType(8).as_pointer()
-    signature = ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32])
-    prefetch = cgutils.get_or_insert_function(b.module, signature, "llvm.prefetch.p0")
-    for line in range(0, nbytes, 64):
-        b.call(prefetch, [b.gep(b.bitcast(pointer, byte), [I64(AHEAD + line)]), I32(0), I32(3), I32(1)])
-
-
-def _pointer(context: Any, b: ir.IRBuilder, array_type: Any, array: ir.Value, at: ir.Value) -> ir.Value:
-    return b.gep(context.make_array(array_type)(context, b, array).data, [at])
+    return b.bitcast(b.shuffle_vector(*pairs, vector(I32, lanes)), ir.VectorType(I16, CHUNK))
 
 
 def _decide(b: ir.IRBuilder, address: list[ir.Value], block: ir.Value, hi: ir.Value, write: Any) -> ir.Value:
     """Call write(chunk, keep) for each chunk of the step at `block`; nonzero if some halfword equals hi."""
     pairs = _philox_lanes(b, block, address)
-    limit = _splat(b, hi, CHUNK)
+    limit = splat(b, hi, CHUNK)
     ties = ir.Constant(ir.IntType(CHUNK), 0)
     for j in range(STEP // CHUNK):
         h = _halfwords(b, pairs, j)
@@ -106,20 +83,20 @@ def _drop_step(typingctx, x, y, at, block, k0, k1, c1, c2, c3, hi, scale, shift,
     def codegen(context: Any, b: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         at, block, *address, hi, scale, shift, fill = args[2:]
         size = {ir.FloatType: 4, ir.DoubleType: 8}[type(scale.type)]
-        xp, yp = (_pointer(context, b, sig.args[i], args[i], at) for i in (0, 1))
-        vector = ir.VectorType(scale.type, CHUNK).as_pointer()
-        scales, fills = _splat(b, scale, CHUNK), _splat(b, fill, CHUNK)
+        xp, yp = (pointer(context, b, sig.args[i], args[i], at) for i in (0, 1))
+        part = ir.VectorType(scale.type, CHUNK).as_pointer()
+        scales, fills = splat(b, scale, CHUNK), splat(b, fill, CHUNK)
         shifts = None
         if not isinstance(sig.args[-2], types.NoneType):  # a Python number: float64
-            shifts = _splat(b, b.fptrunc(shift, scale.type) if size == 4 else shift, CHUNK)
+            shifts = splat(b, b.fptrunc(shift, scale.type) if size == 4 else shift, CHUNK)
 
         def write(j: int, keep: ir.Value) -> None:
-            source, target = (b.bitcast(b.gep(p, [I64(CHUNK * j)]), vector) for p in (xp, yp))
+            source, target = (b.bitcast(b.gep(p, [I64(CHUNK * j)]), part) for p in (xp, yp))
             kept = b.fmul(b.load(source, align=size), scales)
             kept = kept if shifts is None else b.fadd(kept, shifts)
             b.store(b.select(keep, kept, fills), target, align=size)
 
-        _prefetch(b, xp, STEP * size)
+        prefetch(b, xp, STEP * size)
         return _decide(b, address, block, hi, write)
 
     return sig, codegen
@@ -132,12 +109,12 @@ def _keep_step(typingctx, out, at, block, k0, k1, c1, c2, c3, hi):  # type: igno
 
     def codegen(context: Any, b: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         at, block, *address, hi = args[1:]
-        pointer = _pointer(context, b, sig.args[0], args[0], at)
-        vector = ir.VectorType(ir.IntType(8), CHUNK)
+        start = pointer(context, b, sig.args[0], args[0], at)
+        part = ir.VectorType(ir.IntType(8), CHUNK)
 
         def write(j: int, keep: ir.Value) -> None:
-            target = b.bitcast(b.gep(pointer, [I64(CHUNK * j)]), vector.as_pointer())
-            b.store(b.zext(keep, vector), target, align=1)
+            target = b.bitcast(b.gep(start, [I64(CHUNK * j)]), part.as_pointer())
+            b.store(b.zext(keep, part), target, align=1)
 
         return _decide(b, address, block, hi, write)
 
@@ -146,19 +123,16 @@ def _keep_step(typingctx, out, at, block, k0, k1, c1, c2, c3, hi):  # type: igno
 
 @intrinsic
 def words_step(typingctx, words, at, block, k0, k1, c1, c2, c3):  # type: ignore[no-untyped-def]
-    """words[j, at : at + LANES] = word j of the blocks from `block` on, as uint64; words is (4, ...) in C order."""
+    """words[at : at + 4 * LANES] = the words of the blocks from `block` on."""
     sig = types.void(words, at, *[types.uint64] * 6)
 
     def codegen(context: Any, b: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         at, block, *address = args[1:]
-        array = context.make_array(sig.args[0])(context, b, args[0])
-        row = b.extract_value(array.shape, 1)
-        vector = ir.VectorType(I64, LANES)
-        for k, pair in enumerate(_philox_lanes(b, block, address)):
-            parts = b.and_(pair, _vector(I64, [0xFFFFFFFF] * LANES)), b.lshr(pair, _vector(I64, [32] * LANES))
-            for j, part in enumerate(parts):
-                place = b.gep(array.data, [b.add(at, b.mul(row, I64(2 * k + j)))])
-                b.store(part, b.bitcast(place, vector.as_pointer()), align=8)
+        target = pointer(context, b, sig.args[0], args[0], at)
+        pairs = _philox_lanes(b, block, address)
+        for j in range(STEP // CHUNK):
+            part = b.bitcast(_halfwords(b, pairs, j), ir.VectorType(I32, CHUNK // 2))
+            b.store(part, b.bitcast(b.gep(target, [I64(CHUNK // 2 * j)]), part.type.as_pointer()), align=4)
         return context.get_dummy_value()
 
     return sig, codegen

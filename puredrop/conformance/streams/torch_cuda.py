@@ -1,11 +1,10 @@
-"""Beside what other people's GPUs printed; nothing here has run on one until `bench/gpu/verify_torch_cuda.py` has."""
+"""Beside masks that an H100 drew (`bench/gpu/verify_torch_cuda.py --golden`), and what other people's GPUs printed."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ...streams import TorchCUDA
-from ..case import Skipped
 from .golden import compared
 from .row import Counts, Row
 
@@ -34,10 +33,7 @@ def places_of_zeros() -> Counts:
 
 def golden() -> Counts:
     """Masks that a GPU drew."""
-    try:
-        return compared("torch_cuda", lambda made: TorchCUDA(**made))
-    except FileNotFoundError:
-        raise Skipped("no masks from a GPU yet: bench/gpu/verify_torch_cuda.py --golden keeps some") from None
+    return compared("torch_cuda", lambda made: TorchCUDA(**made))
 
 
 ROWS = (
