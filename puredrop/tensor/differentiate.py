@@ -79,7 +79,7 @@ def sweep(
     """
     if y.node is None:
         raise RuntimeError("backward: this tensor does not depend on any tensor with requires_grad=True")
-    oldest = min((node.index for node in wanted or ()), default=0)  # nothing older can matter
+    oldest = min(node.index for node in wanted) if wanted else 0  # nothing older can matter
     order = _by_age(y.node, oldest, stop=wanted if partial and wanted else set())
     grads: dict[Node, Any] = {y.node: _seed(y, g, create_graph)}
     owned: set[Node] = set()  # accumulate in place only in buffers made here
@@ -90,7 +90,7 @@ def sweep(
             g = grads.pop(node)
             if type(node) is Leaf if wanted is None else node in wanted:
                 found[node] = g, node in owned
-                if partial:
+                if partial or not node.parents:
                     continue
             if node.saved is None:
                 raise RuntimeError("backward: an earlier backward pass freed this graph; compute the result again")
