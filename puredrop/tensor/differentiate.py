@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from .node import Leaf, Node, thread
 from .tensor import Tensor, bare
 
+_age = attrgetter("index")
+
 
 class Part(NamedTuple):
     """A gradient that is g at a basic `index` and 0 elsewhere.
@@ -128,7 +130,7 @@ def _by_age(node: Node, oldest: int, stop: set[Node]) -> list[Node]:
             if parent is not None and parent not in seen and parent.index >= oldest:
                 seen.add(parent)
                 order.append(parent)
-    order.sort(key=attrgetter("index"), reverse=True)
+    order.sort(key=_age, reverse=True)
     return order
 
 

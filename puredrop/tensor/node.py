@@ -28,7 +28,8 @@ class Node:
 
     def gradients(self, g: Any, create_graph: bool) -> list[Any]:
         """What each parent receives when this node's result receives g."""
-        found, rules, kept = [], self.rules, self.saved
+        found: list[Any] = []
+        rules, kept = self.rules, self.saved
         for i, parent in enumerate(self.parents):  # a plain loop, as quick as possible: it runs for every node
             if parent is None:
                 found.append(None)
