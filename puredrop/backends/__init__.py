@@ -23,7 +23,7 @@ import numpy as np
 
 _NEEDS = {"numpy": "numpy", "numba": "numba", "cupy": "cupy"}  # backend -> the package it needs
 _EXTRA = {"numba": "numba", "cupy": "cupy-cuda13x (cupy-cuda12x for a driver of CUDA 12)"}  # what to install for it
-
+_ON_HOST = frozenset({np.ndarray, float, int})  # what operations are usually given: no module's name is compared
 
 KNOWN = tuple(_NEEDS)
 _stand_ins: dict[str, Backend] = {}
@@ -103,7 +103,7 @@ def of(arrays: Iterable[Any], name: str | Backend | None = None) -> Backend:
     """The backend of that name; for None the one that arrays of these types belong to, else the default one."""
     if name is None:
         for a in arrays:
-            if is_on_device(a):
+            if type(a) not in _ON_HOST and is_on_device(a):
                 return get("cupy")
     return get(name)
 

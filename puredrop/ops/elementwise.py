@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..tensor import primitive, raw
+
+# NumPy takes an array without axes up in half of the time of a number of Python, and computes the same.
+_ZERO = {"f": np.zeros((), np.float32), "d": np.zeros(())}
+_HALF = {"f": np.full((), 0.5, np.float32), "d": np.full((), 0.5)}
+
+
+def _number(known: dict[str, Any], x: Any, otherwise: float) -> Any:
+    """A constant beside x, in its dtype."""
+    return known.get(x.dtype.char, otherwise) if type(x) is np.ndarray else otherwise
 
 
 @primitive(x=lambda g, y: g * y)
@@ -40,9 +51,10 @@ def tanh(backend: Any, x: Any) -> Any:
 @primitive(x=lambda g, y: g * (y - y * y))
 def sigmoid(backend: Any, x: Any) -> Any:
     """1 / (1 + e^-x), by way of tanh, which cannot overflow."""
-    y = backend.xp.tanh(0.5 * x)
-    y *= 0.5
-    y += 0.5
+    half = _number(_HALF, x, 0.5)
+    y = backend.xp.tanh(half * x)
+    y *= half
+    y += half
     return y
 
 
@@ -55,7 +67,7 @@ def softplus(backend: Any, x: Any) -> Any:
 @primitive(x=lambda g, y: g * raw(y > 0))  # a product: selecting by a random mask is twenty times slower
 def relu(backend: Any, x: Any) -> Any:
     """max(x, 0); the gradient at 0 is 0."""
-    return backend.xp.maximum(x, 0)
+    return backend.xp.maximum(x, _number(_ZERO, x, 0))
 
 
 @primitive(x=lambda g, x, backend: g * backend.xp.sign(raw(x)))

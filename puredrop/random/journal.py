@@ -30,7 +30,7 @@ def remembered(happen: Callable[[], T]) -> T:
     return event
 
 
-in_force = _journals.get  # empty where nothing is noted down: a call that happens then is not `remembered`
+journals_in_force = _journals.get  # empty where nothing is noted down: a call that happens then is not `remembered`
 
 
 _END = object()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import operator
 from dataclasses import dataclass, replace
 
-from .journal import in_force, remembered
+from .journal import journals_in_force, remembered
 
 CONTRACT_VERSION = 1
 
@@ -126,7 +126,7 @@ class Rng:
 
     def next_key(self) -> Key:
         """The key at the present step; the step then advances. A recomputation gets the same key again."""
-        return remembered(self.advance) if in_force() else self.advance()
+        return remembered(self.advance) if journals_in_force() else self.advance()
 
     def advance(self) -> Key:
         """As `next_key`, for callers that see to recomputations themselves."""

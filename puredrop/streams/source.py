@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from ..random import Draw, threshold
-from ..random.journal import in_force, remembered
+from ..random.journal import journals_in_force, remembered
 
 Rule: TypeAlias = Callable[..., Any]  # rule(xp, x, keep, scale, shift, fill), as `backends.select.select`
 
@@ -92,7 +92,7 @@ def answered(operation: str, x: Any, draw: Draw, p: Any) -> tuple[Rule, Any] | N
     A recomputation gets the same.
     """
     source = _current.get()
-    if source is None and not in_force():
+    if source is None and not journals_in_force():
         return None
     return remembered(lambda: _answer(source, Request(operation, x, draw, p, _order.get())))
 

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from .node import Leaf, Node, thread
 from .tensor import Tensor, bare
 
+_age = attrgetter("index")
+
 
 class Part(NamedTuple):
     """A gradient that is g at a basic `index` and 0 elsewhere.
@@ -79,7 +81,7 @@ def sweep(
     """
     if y.node is None:
         raise RuntimeError("backward: this tensor does not depend on any tensor with requires_grad=True")
-    oldest = min((node.index for node in wanted or ()), default=0)  # nothing older can matter
+    oldest = min(node.index for node in wanted) if wanted else 0  # nothing older can matter
     order = _by_age(y.node, oldest, stop=wanted if partial and wanted else set())
     grads: dict[Node, Any] = {y.node: _seed(y, g, create_graph)}
     owned: set[Node] = set()  # accumulate in place only in buffers made here
@@ -90,7 +92,7 @@ def sweep(
             g = grads.pop(node)
             if type(node) is Leaf if wanted is None else node in wanted:
                 found[node] = g, node in owned
-                if partial:
+                if partial or not node.parents:
                     continue
             if node.saved is None:
                 raise RuntimeError("backward: an earlier backward pass freed this graph; compute the result again")
@@ -101,8 +103,16 @@ def sweep(
                     continue
                 if type(d) is Part:
                     _accumulate_part(grads, owned, parent, d)
-                else:  # made here, for one parent alone: neither g itself nor a view
-                    _accumulate(grads, owned, parent, d, alone and d is not g and d.base is None)
+                    continue
+                made = alone and d is not g and d.base is None  # for one parent alone: neither g itself nor a view
+                if d.shape != parent.shape:
+                    d, made = unbroadcast(d, parent.shape), False
+                if parent in grads:
+                    _accumulate(grads, owned, parent, d)
+                else:
+                    grads[parent] = d
+                    if made:
+                        owned.add(parent)
             if parents and not create_graph:
                 node.saved = None
     finally:
@@ -120,22 +130,15 @@ def _by_age(node: Node, oldest: int, stop: set[Node]) -> list[Node]:
             if parent is not None and parent not in seen and parent.index >= oldest:
                 seen.add(parent)
                 order.append(parent)
-    order.sort(key=attrgetter("index"), reverse=True)
+    order.sort(key=_age, reverse=True)
     return order
 
 
-def _accumulate(grads: dict[Node, Any], owned: set[Node], parent: Node, d: Any, made: bool) -> None:
-    if d.shape != parent.shape:
-        d, made = unbroadcast(d, parent.shape), False
-    before = grads.get(parent)
-    if before is None:
-        grads[parent] = d
-        if made:
-            owned.add(parent)
-    elif parent in owned:
+def _accumulate(grads: dict[Node, Any], owned: set[Node], parent: Node, d: Any) -> None:
+    if parent in owned:
         grads[parent] += d
     else:
-        grads[parent] = before + d
+        grads[parent] = grads[parent] + d
         if not isinstance(d, Tensor):
             owned.add(parent)
 

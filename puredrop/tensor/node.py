@@ -28,10 +28,15 @@ class Node:
 
     def gradients(self, g: Any, create_graph: bool) -> list[Any]:
         """What each parent receives when this node's result receives g."""
-        found = []
+        found: list[Any] = []
+        rules, kept = self.rules, self.saved
         for i, parent in enumerate(self.parents):  # a plain loop, as quick as possible: it runs for every node
-            rule, saved = self.rules[i], self.saved[i]
-            found.append(parent and rule.call(g, *(rule.lifted(saved, self) if create_graph else saved)))
+            if parent is None:
+                found.append(None)
+            elif create_graph:
+                found.append(rules[i].call(g, *rules[i].lifted(kept[i], self)))
+            else:
+                found.append(rules[i].call(g, *kept[i]))
         return found
 
 

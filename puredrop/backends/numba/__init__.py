@@ -81,7 +81,7 @@ def _parts(keys: int, starts: np.ndarray, length: int) -> list[Part]:
 
 def words(key: Keys, index: Index, kind: int) -> np.ndarray:
     out = _new(key, index, np.uint32)
-    _in_parts(whole_words, (out.reshape(-1),), _addresses(key, kind), index)
+    _in_parts(whole_words, (out.ravel(),), _addresses(key, kind), index)
     return out
 
 
@@ -92,7 +92,7 @@ def keep(key: Keys, index: Index, threshold: Threshold) -> np.ndarray:
         return np.zeros_like(_new(key, index, np.bool_))
     out = _new(key, index, np.bool_)
     hi, lo = threshold
-    _in_parts(keep_runs, (out.reshape(-1).view(np.uint8),), _addresses(key, MASK), index, hi, lo)
+    _in_parts(keep_runs, (out.ravel().view(np.uint8),), _addresses(key, MASK), index, hi, lo)
     return out
 
 
@@ -122,28 +122,23 @@ def drop_into(
 ) -> np.ndarray:
     """`drop` into an array of float32 or float64 in C order, which may be x itself."""
     hi, lo = threshold
-    one_rate = type(hi) is int and hi < 1 << 16 and (type(scale) is float or not _is_array(scale))
+    one_rate = type(hi) is int and hi < 1 << 16 and not _is_array(scale)
     for_each = not one_rate and _one_a_key(key, index, hi) and _one_a_key(key, index, scale) and hi.max() < 1 << 16
-    one_fill = type(fill) is float or not _is_array(fill)
-    if not (one_rate or for_each) or not one_fill or index.noise_shape != index.shape:
+    if not (one_rate or for_each) or _is_array(fill) or index.noise_shape != index.shape:
         full = (len(key), *index.shape) if isinstance(key, tuple) else index.shape
         mask = keep(key, index, threshold)
+        if x.shape == full:
+            return _select_into(out, x, mask, scale, shift, fill)
         if _is_array(fill):
             fill = np.broadcast_to(fill, x.shape).reshape(full)
         return _select_into(out.reshape(full), x.reshape(full), mask, scale, shift, fill).reshape(x.shape)
-    x = x if x.flags.c_contiguous else np.ascontiguousarray(x)
-    flat, to, addresses = _flat(x), _flat(out), _addresses(key, MASK)
+    flat, to, addresses = x.ravel(), out.ravel(), _addresses(key, MASK)  # ravel copies what is not in C order
     if for_each:
         rates = hi.reshape(-1), threshold.lo.reshape(-1), scale.reshape(-1)
         drop_runs_each(flat, to, addresses, *index.runs, *rates, shift, float(fill))
         return out
     _in_parts(drop_runs, (flat, to), addresses, index, hi, lo, float(scale), shift, float(fill))
     return out
-
-
-def _flat(a: np.ndarray) -> np.ndarray:
-    """An array in C order as one of one axis; most that are small have one already."""
-    return a if a.ndim == 1 else a.reshape(-1)
 
 
 def _one_a_key(key: Keys, index: Index, a: Any) -> bool:
@@ -163,7 +158,7 @@ def select(x: np.ndarray, keep: np.ndarray, scale: Any = 1.0, shift: float | Non
 def _select_into(out: np.ndarray, x: np.ndarray, keep: np.ndarray, scale: Any, shift: Any, fill: Any) -> np.ndarray:
     """The same into an array of x's shape in C order, which may be x itself."""
     mask_shape = (1,) * (x.ndim - keep.ndim) + keep.shape
-    layout = None if _is_array(scale) or keep.dtype != np.bool_ else layout_of(mask_shape, x.shape)
+    layout = None if _is_array(scale) or keep.dtype.char != "?" else layout_of(mask_shape, x.shape)
     if layout is None:  # a scale for each element, or many axes shared in turn
         out[...] = reference_select(np, x, keep, scale, shift, fill)
         return out
@@ -173,11 +168,11 @@ def _select_into(out: np.ndarray, x: np.ndarray, keep: np.ndarray, scale: Any, s
     else:
         fill = np.ascontiguousarray(np.broadcast_to(fill, x.shape), x.dtype)
         fill = fill.copy() if np.may_share_memory(fill, out) else fill
-    return spread(out, np.ascontiguousarray(x), np.ascontiguousarray(keep), float(scale), shift, fill, layout)
+    return spread(out, x, keep, float(scale), shift, fill, layout)
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.ndim > 0
+    return type(value) is not float and isinstance(value, np.ndarray) and value.ndim > 0
 
 
 def uniform(key: Keys, index: Index, dtype: Any, kind: int = UNIFORM) -> np.ndarray:
@@ -191,7 +186,7 @@ def normal(key: Keys, index: Index, dtype: Any, kind: int = NORMAL) -> np.ndarra
 def _real(numbers: Any, key: Keys, index: Index, dtype: Any, kind: int) -> np.ndarray:
     """Numbers of a kernel; those of other types than float32 are rounded once from float64."""
     out = _new(key, index, np.float32 if np.dtype(dtype) == np.float32 else np.float64)
-    _in_parts(numbers, (out.reshape(-1),), _addresses(key, kind), index)
+    _in_parts(numbers, (out.ravel(),), _addresses(key, kind), index)
     return out.astype(dtype, copy=False)
 
 
@@ -199,18 +194,22 @@ def times_normal(x: np.ndarray, key: Keys, index: Index, spread: float) -> np.nd
     """x (1 + spread e), e = `normal(key, index)`, to the bit; None for other types, and shared axes."""
     if x.dtype.char not in "fd" or index.noise_shape != index.shape:
         return None
-    x = x if x.flags.c_contiguous else np.ascontiguousarray(x)
     out = np.empty(x.shape, x.dtype)
-    _in_parts(times_normal_runs, (x.reshape(-1), out.reshape(-1)), _addresses(key, NORMAL), index, spread)
+    _in_parts(times_normal_runs, (x.ravel(), out.ravel()), _addresses(key, NORMAL), index, spread)
     return out
 
 
 def _in_parts(kernel: Any, arrays: tuple[np.ndarray, ...], addresses: np.ndarray, index: Index, *numbers: Any) -> None:
     """kernel(*arrays, addresses, starts, length, *numbers), by several threads where that pays."""
-    if not threads.shared_out(arrays[0].size):
+    if threads.shared_out(arrays[0].size):
+        _by_threads(kernel, arrays, addresses, index, numbers)
+    else:
         kernel(*arrays, addresses, *index.runs, *numbers)
-        return
 
+
+def _by_threads(
+    kernel: Any, arrays: tuple[np.ndarray, ...], addresses: np.ndarray, index: Index, numbers: tuple[Any, ...]
+) -> None:
     def work(part: Part) -> None:
         kernel(*(a[part.where] for a in arrays), addresses[part.key], part.starts, part.length, *numbers)
 

@@ -49,12 +49,12 @@ def _spread(x, y, keep, layout, scale, shift, fill, fills):  # type: ignore[no-u
 def spread(
     y: np.ndarray, x: np.ndarray, keep: np.ndarray, scale: float, shift: float | None, fill: Any, layout: Layout
 ) -> np.ndarray:
-    """Fill y, in C order like x, by the map. keep has the A M elements of the layout; fill is a number or like x."""
+    """Fill y, in C order, by the map. keep has the A M elements of the layout; fill is a number or like y."""
     fills = fill.reshape(-1) if isinstance(fill, np.ndarray) and fill.ndim else None
     _spread(
-        x.reshape(-1),
-        y.reshape(-1),
-        keep.reshape(-1).view(np.uint8),
+        x.ravel(),  # a copy only where x is not in C order
+        y.ravel(),
+        keep.ravel().view(np.uint8),
         layout,
         scale,
         shift,
