@@ -47,7 +47,7 @@ def probabilities(
     backend = backends.get(next((x.backend for x in (q, k, v) if isinstance(x, Tensor)), backend))
     shape = weights_shape(q.shape, k.shape)
     q, k, v = cleared(sight.used(backend.xp, *shape[-2:]), q, k, v, backend)
-    logits = product(q * scale, swap(k)) + bias  # (..., T, S)
+    logits = product(q * scale, swap(k, backend=backend)) + bias  # (..., T, S)
     ceiling = sight.whole(backend, shape, q.dtype)
     seen = None if ceiling is None else np.broadcast_to(ceiling > -INF, shape)
     return softmax_where(seen, logits, backend=backend), v

@@ -40,12 +40,12 @@ DECODERS: tuple[Decoder, ...] = (zero_or_not, two_values, affine)
 
 def own_noise(case: Case, inputs: Arrays, p: float, seed: int = 0) -> np.ndarray:
     """What puredrop would draw for such inputs."""
-    return np.asarray(case.call(*inputs, p, key=Key(seed), return_mask=True)[1])
+    return np.asarray(case.call(*inputs, p, key=Key(seed), return_mask=True, backend="numpy")[1])
 
 
 def undrawn_noise(case: Case, inputs: Arrays, p: float) -> np.ndarray:
     """What puredrop returns for such inputs in evaluation: noise that changes nothing."""
-    return np.asarray(case.call(*inputs, p, key=Key(0), training=False, return_mask=True)[1])
+    return np.asarray(case.call(*inputs, p, key=Key(0), training=False, return_mask=True, backend="numpy")[1])
 
 
 def as_noise(decoded: np.ndarray, template: np.ndarray) -> np.ndarray | None:

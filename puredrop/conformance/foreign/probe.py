@@ -84,11 +84,7 @@ class Probe:
     # What was drawn.
     def noise(self, call: Call, answer: Answer) -> np.ndarray:
         """The noise of that answer, in the shape in which the variant draws it. Raises Skipped where none can know."""
-        template = self.template(call)
-        noise = self._noise(call, answer, template)
-        if noise is None:
-            raise Skipped("the mask is unknown; let the target return (y, mask), or take mask=")
-        return noise
+        return _known(self._noise(call, answer, self.template(call)))
 
     def template(self, call: Call) -> np.ndarray:
         """Noise of the shape and dtype that the variant draws for such inputs."""
@@ -118,10 +114,13 @@ class Probe:
             with np.errstate(all="ignore"):
                 return as_noise(self.decode(self.case, inputs, answer.y, call.p, template), template)
         if self.case.name in REVEALING:
-            revealed = self.run(call._replace(inputs=REVEALING[self.case.name](call.inputs)))
-            self.last = call
-            return as_noise(revealed.y != 0, template)
+            return self._revealed(call, template)
         return self.replayed(call) if self.target.stream else None
+
+    def _revealed(self, call: Call, template: np.ndarray) -> np.ndarray | None:
+        revealed = self.run(call._replace(inputs=REVEALING[self.case.name](call.inputs)))
+        self.last = call
+        return as_noise(revealed.y != 0, template)
 
     def injected(self, call: Call) -> Call:
         """The call with a mask of ours, where the target takes one."""
@@ -187,12 +186,21 @@ class Probe:
         if self.masks in ("unknown", "injected") and not (self.decode or self.case.name in REVEALING):
             raise Skipped("what it draws is unknown; let the target return (y, mask)")
         call = self.call(self.example(rows, columns), p, seed)
-        answer = self.run(call)
-        return self.case.mask_matrix(self.noise(call, answer), p)
+        if self.masks == "recovered" and not self.decode:  # the result of the call itself says nothing
+            noise = _known(self._revealed(call, self.template(call)))
+        else:
+            noise = self.noise(call, self.run(call))
+        return self.case.mask_matrix(noise, p)
 
     def matrices(self, count: int, rows: int, columns: int, p: float) -> Iterator[np.ndarray]:
         """Those of several calls."""
         return (self.matrix(rows, columns, p, 100 + number) for number in range(count))
+
+
+def _known(noise: np.ndarray | None) -> np.ndarray:
+    if noise is None:
+        raise Skipped("the mask is unknown; let the target return (y, mask), or take mask=")
+    return noise
 
 
 def _broadcast(mask: np.ndarray, template: np.ndarray) -> np.ndarray | None:
