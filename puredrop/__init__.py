@@ -9,17 +9,20 @@ masks come from), `tensor` (the tape), `ops`, `variants` (every dropout), `nn` a
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import backends, nn, ops, optim, random, streams, uncertainty, variants
+from . import backends, ops, random, streams, variants
 from .backends.threads import get_num_threads, set_num_threads
 from .gradcheck import gradcheck
-from .nn.diagnosis import diagnose
 from .random import Index, Key, Rng
 from .streams import draw_from
 from .tensor import Tensor, checkpoint, grad, no_grad
 from .variants import *  # noqa: F403  # every variant is at the top level too
 from .variants import estimators, objectives, schedules
+
+if TYPE_CHECKING:
+    from . import nn, optim, uncertainty
+    from .nn.diagnosis import diagnose
 
 __version__ = "0.1.0"
 
@@ -53,8 +56,17 @@ __all__ = [
 ]
 
 
+_LATER = ("bench", "conformance", "nn", "optim", "uncertainty")
+
+
 def __getattr__(name: str) -> Any:
-    """The larger tools are imported when first used."""
-    if name in ("conformance", "bench"):
+    """What is larger than a dropout is imported when first used."""
+    if name in _LATER:
         return import_module(f".{name}", __name__)
+    if name == "diagnose":
+        return import_module(".nn.diagnosis", __name__).diagnose
     raise AttributeError(f"module 'puredrop' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -112,6 +112,11 @@ class Block:
 sys.meta_path.insert(0, Block())
 import puredrop
 assert not {"numba", "torch", "scipy"} & set(sys.modules)
+assert not {"puredrop.nn", "puredrop.uncertainty"} & set(sys.modules), "a dropout needs no layers"
+later = ("nn", "optim", "uncertainty", "conformance", "bench", "diagnose")
+assert set(later) <= set(dir(puredrop))
+for name in later:
+    getattr(puredrop, name)
 """
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 
