@@ -8,6 +8,7 @@ Kernels run without the GIL, are compiled on first use and kept on disk.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from struct import Struct
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -146,11 +147,14 @@ def _one_a_key(key: Keys, index: Index, a: Any) -> bool:
     return isinstance(key, tuple) and np.ndim(a) == 1 + len(index.shape) and len(a) == np.size(a) == len(key)
 
 
+_common_shape = lru_cache(maxsize=1024)(np.broadcast_shapes)  # looking it up is a tenth of working it out
+
+
 def select(x: np.ndarray, keep: np.ndarray, scale: Any = 1.0, shift: float | None = None, fill: Any = 0.0) -> Any:
     """`backends.select.select`, to the bit."""
     if x.dtype.char not in "fd":
         return reference_select(np, x, keep, scale, shift, fill)
-    shape = np.broadcast_shapes(x.shape, keep.shape, np.shape(scale), np.shape(fill))
+    shape = _common_shape(x.shape, keep.shape, np.shape(scale), np.shape(fill))
     x = x if x.shape == shape else np.broadcast_to(x, shape)
     return _select_into(np.empty(shape, x.dtype), x, keep, scale, shift, fill)
 
