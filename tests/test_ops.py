@@ -22,6 +22,7 @@ WINDOW = window_of("test", axes=1, kernel=2)
 MAP = R.standard_normal((2, 1, 4))
 LARGEST = ops.max_pool(MAP, 2, stride=1)
 DRAW = Draw(Key(3), Index.whole((3, 4)), threshold(0.4))
+CONNECTED = Draw(Key(3), Index.whole((2, 3, 4)), threshold(0.4))  # weights of two examples
 DROPPED = ops.Selection(1.7, Draw(Key(3), Index.whole((1, 2, 3, 3)), threshold(0.4)))  # of the weights of two heads
 TURNS = np.cos([[1.0, 2.0]] * 3), np.sin([[1.0, 2.0]] * 3)  # (T, D / 2) each
 
@@ -177,6 +178,9 @@ CASES = {
     "self_attend": [
         (lambda x, b: ops.self_attend(x, b, heads=2, kv_heads=1), [normal(1, 3, 8), normal(3, 3)]),
         (lambda x: ops.self_attend(x, 0.0, heads=2, drop=DROPPED, tile=2), [normal(1, 3, 12)]),
+    ],
+    "connect": [
+        (lambda x, w: ops.connect(x, w, draw=CONNECTED, scale=1.7), [normal(2, 3, 4), normal(3, 4)]),
     ],
     "drop": [
         (lambda x: ops.drop(x * x, 0.0, draw=DRAW, scale=1.7), [normal(3, 4)]),

@@ -1,5 +1,7 @@
 """Noise on weights, and the layers that put it there; the rest is in the conformance table."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -22,6 +24,7 @@ from puredrop.nn.layers import Sequential
 from puredrop.nn.weights import DropConnectLinear, HardConcreteGate, Zoneout
 from puredrop.ops.weights import straight_through
 from puredrop.streams import enumerate_masks
+from puredrop.tensor.fused import composed
 from puredrop.uncertainty import predict_samples
 
 RNG = np.random.default_rng(0)
@@ -182,6 +185,37 @@ def test_gradients_of_drop_connect(per_example, backend):
     errors = gradcheck(f, X, W, B, backend=backend)
     assert errors.first < 1e-6
     assert errors.second < 1e-5
+
+
+@pytest.mark.parametrize("tile", [1, 30, 1 << 17])  # one example at a time, two, all of them
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tiles_of_drop_connect_give_what_all_weights_at_once_give(tile, dtype, backend, monkeypatch):
+    monkeypatch.setattr("puredrop.ops.connecting.TILE", tile)
+    x, w, g = (RNG.standard_normal(s).astype(dtype) for s in ((5, 2, 4), (3, 4), (5, 2, 3)))
+    place = Index.whole((7, 3, 4))[2:]
+    for keys, n in ((KEY, 5), ((Key(0), Key(1)), 10)):
+        ours, wholes = ([Tensor(a, backend, requires_grad=True) for a in (np.tile(x, (n // 5, 1, 1)), w)] for _ in "ab")
+        y = drop_connect(*ours, None, 0.4, key=keys, index=place)
+        with composed():
+            whole = drop_connect(*wholes, None, 0.4, key=keys, index=place)
+        upstream = np.tile(g, (n // 5, 1, 1))
+        y.backward(upstream)
+        whole.backward(upstream)
+        close = 1e-5 if dtype == np.float32 else 1e-13
+        np.testing.assert_allclose(y.data, whole.data, rtol=close, atol=close)
+        for a, b in zip(ours, wholes, strict=True):
+            assert a.grad.dtype == dtype
+            np.testing.assert_allclose(a.grad, b.grad, rtol=close, atol=close)
+
+
+def test_drop_connect_never_holds_its_mask():
+    x, w = (Tensor(RNG.standard_normal((n, 256)).astype(np.float32), requires_grad=True) for n in (64, 512))
+    drop_connect(x, w, None, 0.5, key=KEY).sum().backward()  # kernels are there
+    tracemalloc.start()
+    drop_connect(x, w, None, 0.5, key=KEY).sum().backward()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64 * 512 * 256  # a mask of bytes; weights in use would be four times that
 
 
 def test_gaussian_evaluation_has_the_mean_and_variance_of_all_masks(backend):

@@ -4,6 +4,7 @@ from . import methods as _methods  # noqa: F401  # binds the operators of Tensor
 from .activations import elu, gelu, leaky_relu, normal_cdf, selu, silu
 from .arithmetic import add, divide, matmul, multiply, negative, power, subtract
 from .attention import attend, self_attend
+from .connecting import connect
 from .convolution import convolution, transposed_convolution
 from .dense import linear, stacked_linear
 from .elementwise import absolute, clip, exp, expm1, log, maximum, minimum, relu, sigmoid, softplus, sqrt, tanh, where
@@ -70,6 +71,7 @@ __all__ = [
     "silu",
     "linear",
     "stacked_linear",
+    "connect",
     "lstm_sequence",
     "convolution",
     "transposed_convolution",

@@ -6,13 +6,13 @@ import math
 from dataclasses import replace
 from typing import Any, Literal
 
-import numpy as np  # noqa: F401  # the examples use it
+import numpy as np
 
 from .. import ops
 from ..random import Index, Keys
 from ..tensor import raw
 from .asked import Asked
-from .bernoulli_map import inverted_scale, map_and_mask
+from .bernoulli_map import inverted_scale, map_and_mask, selection
 from .door import checked_array, one_rate
 from .noise import normal_array, real_for
 
@@ -43,7 +43,8 @@ def drop_connect(
         the activation and averages after it (one key for each sample).
     Shapes: x (N, ..., I) or (I,), weight (O, I), bias (O,) -> (N, ..., O). The mask is (N, O, I); with
         per_example=False (O, I), one for all. `index` is for a mask (N, O, I). A tuple of T keys stands for T samples
-        one after the other on the first axis of x. Memory: the weights in use have the size of the mask.
+        one after the other on the first axis of x. Memory: weights in use are drawn tile by tile, and again for the
+        gradient; an array of the size of the mask exists only with `mask=` or `return_mask=`.
     Dtypes: float32, float64, the same for all; y like x.
     Draws: one halfword a mask element, at (key, element number); "gaussian" one normal an element of y. `mask=`
         (True = kept; for "gaussian" the normal numbers) replaces the draw; `return_mask=True` gives (y, mask).
@@ -80,12 +81,25 @@ def drop_connect(
     else:
         place = asked.index_for((examples, *weight.shape))
         place = place if per_example else replace(place, shape=(1, *weight.shape))
-    copies = ops.broadcast_to(weight, shape=(masks, *weight.shape), backend=backend)
-    used, keep = map_and_mask(asked, copies, p, place, scale=inverted_scale(p))  # (masks, O, I)
     rows = math.prod(x.shape[:-1]) // max(1, masks)
-    y = ops.matmul(ops.reshape(x, shape=(masks, rows, x.shape[-1])), ops.swapaxes(used, a=-1, b=-2)) + bias
-    y = ops.reshape(y, shape=(*x.shape[:-1], weight.shape[0]))
+    of_each = ops.reshape(x, shape=(masks, rows, x.shape[-1]), backend=backend)  # (masks, rows, I)
+    y, keep = _products(asked, of_each, weight, p, place)  # (masks, rows, O)
+    y = ops.reshape(ops.add(y, bias, backend=backend), shape=(*x.shape[:-1], weight.shape[0]), backend=backend)
     return asked.answer(y, keep[0] if one_mask and return_mask else keep)
+
+
+def _products(asked: Asked, x: Any, weight: Any, p: float, place: Index) -> tuple[Any, Any]:
+    """x of each mask times the weights that it keeps; and the masks, if they are asked for. See `ops.connect`."""
+    backend, shape, scale = asked.backend, (x.shape[0], *weight.shape), inverted_scale(p)
+    copies = ops.broadcast_to(weight, shape=shape, backend=backend)  # (masks, O, I), a view
+    if asked.return_mask:
+        used, keep = map_and_mask(asked, copies, p, place, scale=scale)
+    else:
+        drop, keep = selection(asked, np.broadcast_to(raw(weight).dtype.type(1), shape), p, place, scale=scale), None
+        if drop.draw is not None:
+            return ops.connect(x, weight, draw=drop.draw, scale=scale, backend=backend), None
+        used = drop(copies, backend=backend)
+    return ops.matmul(x, ops.swapaxes(used, a=-1, b=-2, backend=backend)), keep
 
 
 def _gaussian_outputs(asked: Asked, x: Any, weight: Any, bias: Any, p: float) -> tuple[Any, Any]:
