@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import tracemalloc
 from functools import partial
 
 import numpy as np
@@ -245,6 +246,38 @@ def test_concrete_gradients_are_the_texts(rng):
     assert relative_error(leaf.grad, g * (1 - z) / (1 - p)) < 1e-12
     expected = np.sum(g * x * (-z * (1 - z) / (t * (1 - p)) + (1 - z) * p / (1 - p)))
     assert abs(logit.grad / expected - 1) < 1e-12
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("logit", [np.float32(-0.7), np.array([1.5], np.float32)])
+def test_concrete_in_float32_is_concrete_in_float64(rng, backend, logit):
+    """One map with a kernel, where the backend has it, against the steps in float64."""
+    x, g = (rng.standard_normal((3, 50, 7)).astype(np.float32) for _ in "xg")
+    index, keys = Index.whole((90, 7))[11:61], (Key(1), Key(2), Key(3))
+    answers = []
+    for dtype in (np.float32, np.float64):
+        leaf, rho = (Tensor(a.astype(dtype), backend, requires_grad=True) for a in (x, logit))
+        y, u = concrete_dropout(leaf, rho, 0.1, key=keys, index=index, return_mask=True)
+        assert np.array_equal(
+            y.data, concrete_dropout(leaf.data, rho.data, 0.1, key=keys, index=index, backend=backend)
+        )
+        y.backward(g.astype(dtype))
+        assert {a.dtype for a in (y, leaf.grad, rho.grad)} == {np.dtype(dtype)}
+        assert rho.grad.shape == logit.shape
+        answers.append((y.data, leaf.grad, rho.grad, u))
+    for ours, wide in zip(*answers, strict=True):
+        np.testing.assert_allclose(ours, wide, rtol=1e-5, atol=2e-6)
+
+
+def test_concrete_keeps_no_noise():
+    x = Tensor(np.ones(100_000, np.float32), "numba", requires_grad=True)
+    logit = Tensor(np.float32(-1.0), "numba", requires_grad=True)
+    concrete_dropout(x, logit, key=Key(0)).sum().backward()  # kernels are there
+    tracemalloc.start()
+    y = concrete_dropout(x, logit, key=Key(0))
+    alive = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert alive < 1.1 * y.data.nbytes, "only the result is alive"
 
 
 @pytest.mark.parametrize(("t", "p", "share"), [(0.1, 0.1, 0.9987), (2 / 3, 0.1, 0.950), (2 / 3, 0.9, 1.453)])

@@ -276,6 +276,39 @@ def test_the_fused_map_is_the_composed_one_for_every_cut(small_parts, index, key
             assert np.array_equal(NUMBA.words(keys, index, 2), REFERENCE.words(keys, index, 2))
 
 
+@pytest.mark.parametrize("keys", [Key(3), (Key(3), Key(4), Key(5))], ids=["one key", "three keys"])
+@pytest.mark.parametrize("index", BIG.values(), ids=BIG)
+def test_relaxed_masks_are_those_of_the_formula_for_every_cut(small_parts, index, keys):
+    x = np.random.default_rng(2).standard_normal(
+        index.shape if isinstance(keys, Key) else (3, *index.shape), np.float32
+    )
+    u = REFERENCE.uniform(keys, index, np.float64)
+    for logit_p, t in ((-1.4, 0.1), (2.0, 2 / 3), (-9.0, 1.0), (70.0, 0.05)):
+        with np.errstate(over="ignore"):
+            z = 1 / (1 + np.exp(-(logit_p + np.log(u) - np.log1p(-u)) / t))
+        results = []
+        for n in (1, 3):
+            puredrop.set_num_threads(n)
+            results.append(NUMBA.fused["times_relaxed"](x, keys, index, (logit_p, 1 / t, 0.25, 1.5)))
+        assert results[0].tobytes() == results[1].tobytes()
+        np.testing.assert_allclose(results[0], x * (0.25 + 1.5 * (1 - z)), rtol=5e-6)
+
+
+@pytest.mark.parametrize("t", [0.01, 0.1, 1.0])
+def test_relaxed_masks_of_the_first_and_the_last_words(t):
+    """u is as close to 0 and 1 as it can be, and to 1/2."""
+    w = np.concatenate([np.arange(256), 2**31 - 128 + np.arange(256), 2**32 - 256 + np.arange(256)]).astype(np.uint64)
+    words, found = np.resize(w, draws.WORDS * 3).astype(np.uint32), np.ones(draws.WORDS * 3, np.float32)
+    of = tuple(map(np.float32, (0.3, 1 / t, 0, 1)))
+    for at in range(0, len(words), draws.WORDS):
+        draws._make_all(words[at : at + draws.WORDS], found, found, at, draws.WORDS, of)
+    u = (words + 0.5) / 2**32
+    with np.errstate(over="ignore"):
+        kept = 1 / (1 + np.exp((np.float64(of[0]) + np.log(u) - np.log1p(-u)) * np.float64(of[1])))
+    assert np.abs(found - kept).max() < 1e-6 / min(t, 1)
+    assert found[words == 2**32 - 1] < 1e-7
+
+
 # ------------------------------------------------------------------------------------------ the cache on disk
 DRAWING = """
 import sys
@@ -289,7 +322,14 @@ for dtype in (np.float32, np.float64):
     draw[0].uniform(*draw[1:], dtype)
     draw[0].normal(*draw[1:], dtype)
     draw[0].fused["times_normal"](np.ones(50, dtype), *draw[1:], 0.5)
-kernels = draws.whole_words, draws.uniform_numbers, draws.normal_numbers, draws.times_normal_runs
+    draw[0].fused["times_relaxed"](np.ones(50, dtype), *draw[1:], (0.5, 1.0, 0.0, 1.0))
+kernels = (
+    draws.whole_words,
+    draws.uniform_numbers,
+    draws.normal_numbers,
+    draws.times_normal_runs,
+    draws.times_relaxed_runs,
+)
 sys.exit(sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels))
 """
 

@@ -193,6 +193,16 @@ CASES = {
         (lambda x: ops.times_normal(x * x, key=Key(3), index=Index.whole((3, 4)), spread=0.8), [normal(3, 4)]),
         (lambda x: ops.times_normal(x * x, key=Key(3), index=Index.whole((3, 4), 1), spread=0.8), [normal(3, 4)]),
     ],
+    "times_relaxed": [
+        (
+            lambda x, a: ops.times_relaxed(x * x, a, key=Key(3), index=Index.whole((3, 4)), t=0.5),
+            [normal(3, 4), normal()],
+        ),
+        (
+            lambda x, a: ops.times_relaxed(x, a * a, key=Key(3), index=Index.whole((3, 4)), t=2.0),
+            [normal(3, 4), normal(1)],
+        ),
+    ],
     # With one factor for both ways the gradient is true; tests/test_residual.py has two.
     "straight_through": [(lambda x: straight_through(x * x, value=(x * x).data), [normal(4)])],
     "shake": [(lambda x: ops.residual.shake(x * x, forward=FACTORS, backward=FACTORS), [normal(3, 4)])],

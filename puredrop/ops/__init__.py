@@ -17,6 +17,7 @@ from .pooling import adaptive_avg_pool, adaptive_max_pool, avg_pool, max_pool
 from .probability import cross_entropy, log_softmax, softmax
 from .recurrent import lstm_sequence
 from .reduce import max, mean, min, std, sum, var
+from .relaxed import times_relaxed
 from .rotation import turn
 from .shape import (
     astype,
@@ -50,6 +51,7 @@ __all__ = [
     "drop",
     "drop_given",
     "times_normal",
+    "times_relaxed",
     "absolute",
     "clip",
     "exp",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import ops
+from .. import ops, streams
 from ..ops.weights import straight_through
 from ..random import Index, Keys
 from ..tensor import Tensor, raw
@@ -125,6 +125,11 @@ def spatial_concrete_dropout(
 def _concrete(asked: Asked, x: Any, logit_p: Any, t: float, hard: bool, correct_mean: bool, index: Index) -> Any:
     """`concrete_dropout` in training. logit_p broadcasts to x."""
     of = asked.backend
+    if not (hard or correct_mean) and _is_one_map(asked, x, logit_p, index):
+        y = ops.times_relaxed(x, logit_p, key=asked.needed_key(), index=index, t=t, backend=of)
+        return asked.answer(
+            y, real_for(asked, uniform_array, x, index, x.shape, np.float64) if asked.return_mask else None
+        )
     u = real_for(asked, uniform_array, x, index, x.shape, np.float64)
     noisy = logit_p + logistic(asked, u, x.dtype)  # z = sigmoid(noisy / t)
     if correct_mean:
@@ -140,6 +145,13 @@ def _concrete(asked: Asked, x: Any, logit_p: Any, t: float, hard: bool, correct_
     if isinstance(logit_p, Tensor):  # adds -0 to y, and to the gradient of logit_p what a relaxed mask has
         y = y + straight_through(raw(x) * factor, value=np.full(x.shape, -0.0, x.dtype))
     return asked.answer(y, u)
+
+
+def _is_one_map(asked: Asked, x: Any, logit_p: Any, index: Index) -> bool:
+    """Whether the backend has a kernel for it: float32, one rate, a draw of the key's for each element."""
+    own = asked.mask is None and streams.current() is None and "times_relaxed" in asked.backend_of(x).fused
+    fits = x.dtype == np.float32 and logit_p.size == 1 and index.noise_shape == index.shape
+    return own and fits and abs(raw(logit_p)).item() <= 80
 
 
 def _checked_concrete(name: str, temperature: Any, hard: bool, correct_mean: bool) -> float:

@@ -21,7 +21,7 @@ from .. import numpy as reference
 from ..select import composed_drop
 from ..select import select as reference_select
 from .compiling import kernel
-from .draws import normal_numbers, times_normal_runs, uniform_numbers, whole_words
+from .draws import normal_numbers, times_normal_runs, times_relaxed_runs, uniform_numbers, whole_words
 from .fused import gelu, layer_norm, sgd, softmax
 from .generators import mersenne_below, philox4x32, threefry2x32
 from .spread import layout_of, spread
@@ -203,6 +203,15 @@ def times_normal(x: np.ndarray, key: Keys, index: Index, spread: float) -> np.nd
     return out
 
 
+def times_relaxed(x: np.ndarray, key: Keys, index: Index, numbers: tuple[float, ...]) -> np.ndarray | None:
+    """x (a + b (1 - z)), z the relaxed masks of `ops.times_relaxed`; None for other types than float32, shared axes."""
+    if x.dtype.char != "f" or index.noise_shape != index.shape:
+        return None
+    out = np.empty(x.shape, x.dtype)
+    _in_parts(times_relaxed_runs, (x.ravel(), out.ravel()), _addresses(key, UNIFORM), index, *numbers)
+    return out
+
+
 def _in_parts(kernel: Any, arrays: tuple[np.ndarray, ...], addresses: np.ndarray, index: Index, *numbers: Any) -> None:
     """kernel(*arrays, addresses, starts, length, *numbers), by several threads where that pays."""
     if threads.shared_out(arrays[0].size):
@@ -232,6 +241,7 @@ FUSED: MappingProxyType[str, Any] = MappingProxyType(
         "drop_into": drop_into,
         "select": select,
         "times_normal": times_normal,
+        "times_relaxed": times_relaxed,
         "gelu": gelu,
         "softmax": softmax,
         "layer_norm": layer_norm,

@@ -17,9 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import njit, types, uint64
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .compiling import kernel
+from .fused import exp_lanes
 from .lanes import F32, F64, I32, Lanes, pointer, prefetch, splat
 from .step import CHUNK, LANES, words_step
 
@@ -81,17 +83,27 @@ def _radius(w: Lanes, real: Real) -> Lanes:
     """
     near_one = w.at_least(0xB504F334)
     part = (w ^ near_one.spread()).to_real(real.type, signed=False) + 0.5  # of u, or of 1 - u, times 2^32
-    # part = 2^(power - 64) m: what is above the bits of sqrt(1/2) has the power, and the way from there to m.
-    above = part.as_bits(real.bits) - (real.root - (64 << real.mantissa))
-    m = ((above & ((1 << real.mantissa) - 1)) + real.root).as_bits(real.type)
-    power = (above >> real.mantissa).narrowed().to_real(real.type, signed=True)
+    power, m = _cut(part, real)
     e = part.filled(0.0).where(near_one, power - (64.0 + 32.0))
     f = (part * -(2.0**-32)).where(near_one, m - 1.0)
+    return _minus_twice_log(e, f, real).root()
+
+
+def _cut(x: Lanes, real: Real) -> tuple[Lanes, Lanes]:
+    """x = 2^(power - 64) m with m in [sqrt(1/2), sqrt(2)): what is above the bits of sqrt(1/2) has the power, and the
+    way from there to m."""
+    above = x.as_bits(real.bits) - (real.root - (64 << real.mantissa))
+    m = ((above & ((1 << real.mantissa) - 1)) + real.root).as_bits(real.type)
+    return (above >> real.mantissa).narrowed().to_real(real.type, signed=True), m
+
+
+def _minus_twice_log(e: Lanes, f: Lanes, real: Real) -> Lanes:
+    """-2 log(2^e (1 + f)), 1 + f in [sqrt(1/2), sqrt(2)]."""
     s = f / (f + 2.0)
     z, square = s * s, f * f
-    minus_twice_log = square - s * (square + z * z.polynomial(real.log)) - (f + f)
+    of_f = square - s * (square + z * z.polynomial(real.log)) - (f + f)
     high, low = real.ln2
-    return (e * (-2 * high) + (e * (-2 * low) + minus_twice_log)).root()
+    return e * (-2 * high) + (e * (-2 * low) + of_f)
 
 
 def _on_circle(w: Lanes, r: Lanes, real: Real) -> tuple[Lanes, Lanes]:
@@ -126,17 +138,33 @@ def _uniform(words: Lanes, real: Real) -> Lanes:
     return exact if real is DOUBLE else Lanes(words.b, words.b.fptrunc(exact.value, ir.VectorType(F32, words.n)))
 
 
+def _relaxed(words: Lanes, logit_p: Lanes, inverse_t: Lanes, a: Lanes, b: Lanes) -> Lanes:
+    """a + b (1 - z), z = sigmoid((logit_p + log u - log(1 - u)) / t), in float32.
+
+    The odds u / (1 - u) are a quotient of whole numbers and halves: u never rounds to 1, and one logarithm does.
+    """
+    w, rest = (x.to_real(F32, signed=False) + 0.5 for x in (words, words ^ 0xFFFFFFFF))
+    power, m = _cut(w / rest, SINGLE)
+    logit_u = _minus_twice_log(power - 64.0, m - 1.0, SINGLE) * -0.5
+    x = (logit_u + logit_p) * inverse_t
+    drops = x.above(0.0)
+    e = exp_lanes((x * -1.0).where(drops, x))
+    return a + b * (e.where(drops, x.filled(1.0)) / (e + 1.0))
+
+
 @intrinsic
 def _make(typingctx, words, first, x, out, at, spread):  # type: ignore[no-untyped-def]
     """out[at : at + n] = numbers made of words[first : first + n]; n is returned.
 
     Their kind follows from the types: words for whole numbers; without a spread, uniform numbers; with one, normal
-    numbers e, or where there is an x, x (1 + spread e). x may be out.
+    numbers e, or where there is an x, x (1 + spread e); with four numbers for it, x times `_relaxed` of them. x may be
+    out.
     """
     sig = types.intp(words, first, x, out, at, spread)
 
     def codegen(context: Any, b: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
-        dtype, given, normal = (sig.args[3].dtype, *(not isinstance(sig.args[i], types.NoneType) for i in (2, 5)))
+        dtype, given, spread = sig.args[3].dtype, *(not isinstance(sig.args[i], types.NoneType) for i in (2, 5))
+        relaxed = isinstance(sig.args[5], types.UniTuple)
         size = dtype.bitwidth // 8
         n, real = BYTES // size, SINGLE if size == 4 else DOUBLE
 
@@ -145,11 +173,13 @@ def _make(typingctx, words, first, x, out, at, spread):  # type: ignore[no-untyp
             return b.bitcast(start, ir.VectorType(element, n).as_pointer())
 
         numbers = Lanes(b, b.load(place(0, I32), align=4))
-        if isinstance(dtype, types.Float):
-            numbers = _normal(numbers, real) if normal else _uniform(numbers, real)
+        if relaxed:
+            numbers = _relaxed(numbers, *(Lanes(b, splat(b, one, n)) for one in cgutils.unpack_tuple(b, args[5])))
+        elif isinstance(dtype, types.Float):
+            numbers = _normal(numbers, real) if spread else _uniform(numbers, real)
         if given:
             prefetch(b, pointer(context, b, sig.args[2], args[2], args[4]), BYTES)
-            factor = numbers * Lanes(b, splat(b, args[5], n)) + 1.0
+            factor = numbers if relaxed else numbers * Lanes(b, splat(b, args[5], n)) + 1.0
             numbers = Lanes(b, b.load(place(2, real.type), align=size)) * factor
         b.store(numbers.value, place(3, numbers.value.type.element), align=size)
         return context.get_constant(types.intp, n)
@@ -211,3 +241,10 @@ def normal_numbers(out, addresses, starts, length):  # type: ignore[no-untyped-d
 def times_normal_runs(x, out, addresses, starts, length, spread):  # type: ignore[no-untyped-def]
     """out = x (1 + spread e), e normal."""
     _walk(x, out, addresses, starts, length, out.dtype.type(spread))
+
+
+@kernel
+def times_relaxed_runs(x, out, addresses, starts, length, logit_p, inverse_t, a, b):  # type: ignore[no-untyped-def]
+    """out = x (a + b (1 - z)), z relaxed masks; float32."""
+    number = np.float32
+    _walk(x, out, addresses, starts, length, (number(logit_p), number(inverse_t), number(a), number(b)))

@@ -85,8 +85,8 @@ def gelu(
     return y, slope
 
 
-def _exp_lanes(x: Lanes) -> Lanes:
-    """e^x for x <= 0 as `_exp` does it, and 0 below LOWEST."""
+def exp_lanes(x: Lanes) -> Lanes:
+    """e^x for x <= 0 as `_exp` does it, and 0 below LOWEST. draws.py has it too: see lanes.py on the cache."""
     low = x.filled(float(LOWEST)).above(x)
     x = x.filled(float(LOWEST)).where(low, x)
     rounded = x * float(LOG2_E) + float(ROUNDING)
@@ -138,7 +138,7 @@ def _exp_of(typingctx, x, blocks, top, y):  # type: ignore[no-untyped-def]
         top = Lanes(b, splat(b, args[2], BLOCK))
 
         def step(i: ir.Value) -> Lanes:
-            e = _exp_lanes(Lanes(b, b.load(source(i), align=4)) - top)
+            e = exp_lanes(Lanes(b, b.load(source(i), align=4)) - top)
             b.store(e.value, target(i), align=4)
             return e
 
