@@ -15,7 +15,7 @@ import numpy as np
 from .. import backends, ops
 from ..random import Rng
 from ..tensor import Tensor
-from ..variants import alpha_dropout, dropout, dropout2d, gaussian_dropout, keep_mask
+from ..variants import alpha_dropout, concrete_dropout, dropout, dropout2d, gaussian_dropout, keep_mask
 from .scaling import CPU_BACKENDS, SCALE, P, inputs, pytorch
 from .suite import Contender, Suite, UnavailableError
 from .timing import Call
@@ -29,9 +29,11 @@ OPERATIONS = (
     "alpha dropout",
     "softmax and dropout",
     "Gaussian dropout",
+    "concrete dropout",
 )
 SIZES = (1 << 14, 1 << 17, 1 << 20)
 SPREAD = (P / (1 - P)) ** 0.5  # of Gaussian dropout
+LOGIT, TEMPERATURE = float(np.log(P / (1 - P))), 0.1  # of concrete dropout
 CHANNEL, ROW = 256, 128  # elements of a channel of dropout2d, and of a row of softmax
 
 
@@ -112,6 +114,10 @@ def in_torch(x: np.ndarray, g: np.ndarray) -> dict[str, Call]:
         y.backward(incoming)
         return y.detach(), leaf.grad
 
+    def relaxed() -> Any:
+        u = torch.rand_like(plain).clamp_(1e-7, 1 - 1e-7)
+        return plain * (torch.sigmoid((LOGIT + torch.log(u) - torch.log1p(-u)) / -TEMPERATURE) * SCALE)
+
     return {
         "dropout": lambda: f.dropout(plain, P),
         "dropout into out=": lambda: f.dropout(plain, P),
@@ -121,6 +127,7 @@ def in_torch(x: np.ndarray, g: np.ndarray) -> dict[str, Call]:
         "alpha dropout": lambda: f.alpha_dropout(plain, P, training=True),
         "softmax and dropout": lambda: f.dropout(torch.softmax(rows, -1), P),
         "Gaussian dropout": lambda: plain * (1 + SPREAD * torch.randn_like(plain)),
+        "concrete dropout": relaxed,
     }
 
 
@@ -199,4 +206,5 @@ def in_puredrop(name: str, x: np.ndarray, g: np.ndarray) -> dict[str, Call]:
         "alpha dropout": lambda: alpha_dropout(x, p=P, key=next_key(), backend=backend),
         "softmax and dropout": attention,
         "Gaussian dropout": lambda: gaussian_dropout(x, p=P, key=next_key(), backend=backend),
+        "concrete dropout": lambda: concrete_dropout(x, LOGIT, TEMPERATURE, key=next_key(), backend=backend),
     }
