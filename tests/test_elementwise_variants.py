@@ -236,6 +236,19 @@ def test_classic_evaluation_at_the_ends_of_the_range(backend):
     assert y.dtype == np.float32
 
 
+@pytest.mark.parametrize("p", [0, 0.1, 0.3, 1 / 65536 + 1e-7, 1 - 1e-7, 1])  # at 0.1 and 0.3 there are ties
+@pytest.mark.parametrize(
+    "index", [*map(Index.whole, (0, 1, 7, 8, 127, 129, 99_999)), Index.whole((90, 7))[3:, 2:]], ids=str
+)
+def test_masks_as_bits_are_the_masks(index, p, backend):
+    for keys in (KEY, (KEY, Key(9))):
+        mask = puredrop.keep_mask(keys, index, p)
+        expected = np.packbits(mask.reshape(1 + isinstance(keys, tuple), index.size), axis=1, bitorder="little")
+        bits = puredrop.keep_mask(keys, index, p, packed=True, backend=backend)
+        assert bits.dtype == np.uint8
+        assert np.array_equal(bits, expected if isinstance(keys, tuple) else expected[0])
+
+
 def test_classic_rates_for_each_column(backend):
     p = np.array([0.0, 0.25, 1.0])
     x = np.full((2, 3), np.nan, np.float32)

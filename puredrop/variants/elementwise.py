@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from .. import backends
-from ..random import Index, Keys, threshold
+from ..random import Index, Keys, Threshold, threshold
 from .asked import Asked
 from .bernoulli_map import bernoulli_map, inverted_scale, map_given
 from .door import checked_array, checked_key, checked_rate
@@ -18,14 +19,21 @@ __all__ = ["classic_dropout", "dropout", "keep_mask"]
 
 
 def keep_mask(
-    key: Keys, shape: int | Sequence[int] | Index, p: Any, *, shared: int | Sequence[int] = (), backend: Any = None
+    key: Keys,
+    shape: int | Sequence[int] | Index,
+    p: Any,
+    *,
+    shared: int | Sequence[int] = (),
+    packed: bool = False,
+    backend: Any = None,
 ) -> Any:
     """Where `dropout` with this key keeps: the mask itself.
 
     Math: element e is kept with probability 1 - p, independently; a pure function of (key, e).
     Shapes: `shape` with the `shared` axes of size 1; a tuple of keys puts an axis in front. An `Index` in place of the
-        shape draws a part of a whole.
-    Dtypes: bool, True = kept.
+        shape draws a part of a whole. `packed=True` gives the n elements in C order as bits, (ceil(n / 8),), a row of
+        them for each of several keys: `np.unpackbits(bits, axis=-1, count=n, bitorder="little")` is the mask.
+    Dtypes: bool, True = kept; packed uint8, the first element in the lowest bit.
     Draws: one halfword an element, at (key, element number); equal on every backend.
     Raises: TypeError or ValueError for p outside [0, 1], or shared axes that do not exist.
     Reference: Hinton et al., "Improving neural networks by preventing co-adaptation of feature detectors" (2012).
@@ -37,6 +45,8 @@ def keep_mask(
     >>> whole = Index.whole((2, 6))                            # a shard draws its part of the whole
     >>> keep_mask(Key(seed=7), whole[1:, 3:], p=0.5).astype(int)
     array([[0, 1, 1]])
+    >>> keep_mask(Key(seed=7), (2, 6), p=0.5, packed=True)     # 0b01011110, 0b1101
+    array([ 94, 13], dtype=uint8)
     """
     p = checked_rate("keep_mask", p)
     if checked_key("keep_mask", key) is None:
@@ -44,7 +54,19 @@ def keep_mask(
     if isinstance(shape, Index) and shared != ():
         raise ValueError("keep_mask: an Index knows its shared axes; write Index.whole(shape, shared)")
     index = shape if isinstance(shape, Index) else Index.whole(shape, shared)
-    return backends.get(backend).keep(key, index, threshold(p))
+    of = backends.get(backend)
+    return _bits(of, key, index, threshold(p)) if packed else of.keep(key, index, threshold(p))
+
+
+def _bits(backend: backends.Backend, key: Keys, index: Index, limit: Threshold) -> Any:
+    """The mask as bits: a row, or one for each of several keys."""
+    kernel, several = backend.fused.get("keep_bits"), isinstance(key, tuple)
+    rows = None if kernel is None else kernel(key, index, limit)
+    if rows is None:
+        shape = len(key) if isinstance(key, tuple) else 1, math.prod(index.noise_shape)
+        masks = backend.keep(key, index, limit).reshape(shape)
+        rows = backend.xp.stack([backend.xp.packbits(mask, bitorder="little") for mask in masks])
+    return rows if several else rows[0]
 
 
 def dropout(

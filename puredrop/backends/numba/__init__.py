@@ -25,7 +25,7 @@ from .draws import normal_numbers, times_normal_runs, times_relaxed_runs, unifor
 from .fused import gelu, layer_norm, sgd, softmax
 from .generators import mersenne_below, philox4x32, threefry2x32
 from .spread import layout_of, spread
-from .step import drop_runs, drop_runs_each, keep_runs
+from .step import drop_runs, drop_runs_each, keep_bits_runs, keep_runs
 
 
 @kernel
@@ -94,6 +94,18 @@ def keep(key: Keys, index: Index, threshold: Threshold) -> np.ndarray:
     out = _new(key, index, np.bool_)
     hi, lo = threshold
     _in_parts(keep_runs, (out.ravel().view(np.uint8),), _addresses(key, MASK), index, hi, lo)
+    return out
+
+
+def keep_bits(key: Keys, index: Index, threshold: Threshold) -> np.ndarray | None:
+    """The mask as bits, (keys, bytes); None where it is not one run from the start of a block on, at one rate."""
+    starts, length = index.runs
+    hi, lo = threshold
+    if _is_array(hi) or hi == 1 << 16 or len(starts) != 1 or starts[0] & 7:
+        return None
+    addresses = _addresses(key, MASK)
+    out = np.empty((len(addresses), -(-length // 8)), np.uint8)
+    keep_bits_runs(out, addresses, int(starts[0]), length, hi, lo)
     return out
 
 
@@ -239,6 +251,7 @@ def add_rows(x: np.ndarray, ids: np.ndarray, count: int) -> np.ndarray:
 FUSED: MappingProxyType[str, Any] = MappingProxyType(
     {
         "drop_into": drop_into,
+        "keep_bits": keep_bits,
         "select": select,
         "times_normal": times_normal,
         "times_relaxed": times_relaxed,

@@ -25,7 +25,7 @@ from .compiling import kernel
 from .lanes import I32, I64, pointer, prefetch, splat, vector
 from .philox import philox
 
-I16 = ir.IntType(16)
+I8, I16 = ir.IntType(8), ir.IntType(16)
 M0, M1 = MULTIPLIERS
 W0, W1 = WEYL
 _AVX512 = bool(llvm.get_host_cpu_features().get("avx512bw")) and not os.environ.get("NUMBA_CPU_NAME")
@@ -106,19 +106,30 @@ def _drop_step(typingctx, x, y, at, block, k0, k1, c1, c2, c3, hi, scale, shift,
 def _keep_step(typingctx, out, at, block, k0, k1, c1, c2, c3, hi):  # type: ignore[no-untyped-def]
     """out[at : at + STEP] = keep as bytes; nonzero if a tie must be settled."""
     sig = types.uint32(out, at, *[types.uint64] * 6, types.uint16)
+    return sig, _masks(CHUNK, lambda b, keep: b.zext(keep, ir.VectorType(I8, CHUNK)))
+
+
+@intrinsic
+def _bits_step(typingctx, out, at, block, k0, k1, c1, c2, c3, hi):  # type: ignore[no-untyped-def]
+    """out[at : at + STEP / 8] = keep as bits, the first in the lowest; nonzero if a tie must be settled."""
+    sig = types.uint32(out, at, *[types.uint64] * 6, types.uint16)
+    return sig, _masks(CHUNK // 8, lambda b, keep: b.bitcast(keep, ir.IntType(CHUNK)))
+
+
+def _masks(size: int, form: Any) -> Any:
+    """The code of a step that stores the decisions of each chunk, in another form, in `size` bytes."""
 
     def codegen(context: Any, b: ir.IRBuilder, sig: Any, args: Any) -> ir.Value:
         at, block, *address, hi = args[1:]
         start = pointer(context, b, sig.args[0], args[0], at)
-        part = ir.VectorType(ir.IntType(8), CHUNK)
 
         def write(j: int, keep: ir.Value) -> None:
-            target = b.bitcast(b.gep(start, [I64(CHUNK * j)]), part.as_pointer())
-            b.store(b.zext(keep, part), target, align=1)
+            value = form(b, keep)
+            b.store(value, b.bitcast(b.gep(start, [I64(size * j)]), value.type.as_pointer()), align=1)
 
         return _decide(b, address, block, hi, write)
 
-    return sig, codegen
+    return codegen
 
 
 @intrinsic
@@ -215,3 +226,27 @@ def keep_runs(out, addresses, starts, length, hi, lo):  # type: ignore[no-untype
                     out[at : at + n] = padded[lead : lead + n]
                 at += n
                 e += n
+
+
+@kernel
+def keep_bits_runs(out, addresses, start, length, hi, lo):  # type: ignore[no-untyped-def]
+    """The mask of one run that starts with a block, one bit an element; a row of `out` for each key."""
+    first, rest = np.uint16(hi), uint64(lo)
+    mask, last = np.empty(STEP, np.uint8), np.empty(STEP // 8, np.uint8)
+    for k in range(len(addresses)):
+        row = out[k]
+        k0, k1, c1, c2, c3 = addresses[k, 0], addresses[k, 1], addresses[k, 2], addresses[k, 3], addresses[k, 4]
+        for at in range(0, length, STEP):
+            block, n = uint64((start + at) >> 3), min(STEP, length - at)
+            to, place = (row, at >> 3) if n == STEP else (last, 0)
+            if _bits_step(to, place, block, k0, k1, c1, c2, c3, first) and rest:
+                _keep_step(mask, 0, block, k0, k1, c1, c2, c3, first)
+                _settle(mask, 0, block, (k0, k1, c1, c2, c3), first, rest, 0)
+                for i in range(STEP // 8):
+                    to[place + i] = 0
+                for i in range(STEP):
+                    to[place + (i >> 3)] |= mask[i] << (i & 7)
+            if n < STEP:
+                for i in range(n, STEP):  # beyond the end no bit is set
+                    last[i >> 3] &= ~(1 << (i & 7))
+                row[at >> 3 :] = last[: (n + 7) >> 3]
