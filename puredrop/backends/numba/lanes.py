@@ -37,6 +37,16 @@ def pointer(context: Any, b: ir.IRBuilder, array_type: Any, array: ir.Value, at:
     return b.gep(context.make_array(array_type)(context, b, array).data, [at])
 
 
+def _operator(whole: str, real: str) -> Callable[[Lanes, Any], Lanes]:
+    """The instruction for whole numbers, and the one for real ones; empty where there is none."""
+
+    def apply(self: Lanes, other: Any) -> Lanes:
+        value = other.value if isinstance(other, Lanes) else vector(self.value.type.element, [other] * self.n)
+        return Lanes(self.b, getattr(self.b, real if self.real else whole)(self.value, value))
+
+    return apply
+
+
 class Lanes:
     """A vector in the code under construction, with operators. Numbers beside it stand for all lanes."""
 
@@ -45,33 +55,10 @@ class Lanes:
         self.n = value.type.count
         self.real = not isinstance(value.type.element, ir.IntType)
 
-    def _with(self, whole: str, real: str, a: Any, c: Any) -> Lanes:
-        a, c = (x.value if isinstance(x, Lanes) else vector(self.value.type.element, [x] * self.n) for x in (a, c))
-        return Lanes(self.b, getattr(self.b, real if self.real else whole)(a, c))
-
-    def __add__(self, other: Any) -> Lanes:
-        return self._with("add", "fadd", self, other)
-
-    def __sub__(self, other: Any) -> Lanes:
-        return self._with("sub", "fsub", self, other)
-
-    def __mul__(self, other: Any) -> Lanes:
-        return self._with("mul", "fmul", self, other)
-
-    def __truediv__(self, other: Any) -> Lanes:
-        return self._with("", "fdiv", self, other)
-
-    def __and__(self, other: Any) -> Lanes:
-        return self._with("and_", "", self, other)
-
-    def __xor__(self, other: Any) -> Lanes:
-        return self._with("xor", "", self, other)
-
-    def __lshift__(self, other: Any) -> Lanes:
-        return self._with("shl", "", self, other)
-
-    def __rshift__(self, other: Any) -> Lanes:
-        return self._with("lshr", "", self, other)
+    __add__, __sub__ = _operator("add", "fadd"), _operator("sub", "fsub")
+    __mul__, __truediv__ = _operator("mul", "fmul"), _operator("", "fdiv")
+    __and__, __xor__ = _operator("and_", ""), _operator("xor", "")
+    __lshift__, __rshift__ = _operator("shl", ""), _operator("lshr", "")
 
     def _of(self, element: ir.Type) -> ir.Type:
         return ir.VectorType(element, self.n)
