@@ -22,6 +22,7 @@ if "numba" not in backends.available():
     pytest.skip("numba is not installed", allow_module_level=True)
 
 from puredrop.backends.numba import draws
+from puredrop.backends.numba.step import drop_runs
 
 NUMBA, REFERENCE = backends.get("numba"), backends.get("numpy")
 MASKS = {
@@ -307,6 +308,21 @@ def test_relaxed_masks_of_the_first_and_the_last_words(t):
         kept = 1 / (1 + np.exp((np.float64(of[0]) + np.log(u) - np.log1p(-u)) * np.float64(of[1])))
     assert np.abs(found - kept).max() < 1e-6 / min(t, 1)
     assert found[words == 2**32 - 1] < 1e-7
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_read_only_arrays_need_no_kernels_of_their_own(dtype):
+    x, index = np.random.default_rng(2).standard_normal((40, 50)).astype(dtype), Index.whole((40, 50))
+    locked, mask = x.copy(), np.broadcast_to(NUMBA.keep(Key(1), index, threshold(0.3)), (40, 50))
+    locked.flags.writeable = False
+    kernels = drop_runs, draws.times_normal_runs, sys.modules["puredrop.backends.numba.spread"]._spread
+    answers = []
+    for given, keep in ((x, mask.copy()), (locked, mask)):
+        y = NUMBA.drop(given, Key(1), index, threshold(0.3), 2.0)
+        more = NUMBA.fused["times_normal"](given, Key(1), index, 0.5), NUMBA.fused["select"](given, keep, 2.0)
+        answers.append([len(kernel.signatures) for kernel in kernels] + [a.tobytes() for a in (y, *more)])
+    assert answers[0] == answers[1]
+    assert not locked.flags.writeable
 
 
 # ------------------------------------------------------------------------------------------ the cache on disk

@@ -68,8 +68,7 @@ def _dropped(backend: Backend, draw: Draw, scale: float) -> Dropped:
     shape = draw.index.shape
 
     def apply(weights: Any) -> Any:
-        one = len(shape) > 0 and shape[0] == 1
-        all_of_them = weights.reshape(shape) if one else backend.xp.broadcast_to(weights, shape)
-        return backend.drop(all_of_them, *draw, scale, None, 0.0)
+        each = weights.reshape(-1, *shape[1:])
+        return backend.drop(each if len(each) == shape[0] else backend.xp.broadcast_to(each, shape), *draw, scale)
 
     return apply

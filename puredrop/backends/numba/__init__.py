@@ -20,7 +20,7 @@ from .. import Backend, threads
 from .. import numpy as reference
 from ..select import composed_drop
 from ..select import select as reference_select
-from .compiling import kernel
+from .compiling import flat, kernel
 from .draws import normal_numbers, times_normal_runs, times_relaxed_runs, uniform_numbers, whole_words
 from .fused import gelu, layer_norm, sgd, softmax
 from .generators import mersenne_below, philox4x32, threefry2x32
@@ -145,12 +145,12 @@ def drop_into(
         if _is_array(fill):
             fill = np.broadcast_to(fill, x.shape).reshape(full)
         return _select_into(out.reshape(full), x.reshape(full), mask, scale, shift, fill).reshape(x.shape)
-    flat, to, addresses = x.ravel(), out.ravel(), _addresses(key, MASK)  # ravel copies what is not in C order
+    source, to, addresses = flat(x), out.ravel(), _addresses(key, MASK)
     if for_each:
         rates = hi.reshape(-1), threshold.lo.reshape(-1), scale.reshape(-1)
-        drop_runs_each(flat, to, addresses, *index.runs, *rates, shift, float(fill))
+        drop_runs_each(source, to, addresses, *index.runs, *rates, shift, float(fill))
         return out
-    _in_parts(drop_runs, (flat, to), addresses, index, hi, lo, float(scale), shift, float(fill))
+    _in_parts(drop_runs, (source, to), addresses, index, hi, lo, float(scale), shift, float(fill))
     return out
 
 
@@ -211,7 +211,7 @@ def times_normal(x: np.ndarray, key: Keys, index: Index, spread: float) -> np.nd
     if x.dtype.char not in "fd" or index.noise_shape != index.shape:
         return None
     out = np.empty(x.shape, x.dtype)
-    _in_parts(times_normal_runs, (x.ravel(), out.ravel()), _addresses(key, NORMAL), index, spread)
+    _in_parts(times_normal_runs, (flat(x), out.ravel()), _addresses(key, NORMAL), index, spread)
     return out
 
 
@@ -220,7 +220,7 @@ def times_relaxed(x: np.ndarray, key: Keys, index: Index, numbers: tuple[float, 
     if x.dtype.char != "f" or index.noise_shape != index.shape:
         return None
     out = np.empty(x.shape, x.dtype)
-    _in_parts(times_relaxed_runs, (x.ravel(), out.ravel()), _addresses(key, UNIFORM), index, *numbers)
+    _in_parts(times_relaxed_runs, (flat(x), out.ravel()), _addresses(key, UNIFORM), index, *numbers)
     return out
 
 

@@ -6,6 +6,7 @@ import sys
 from functools import cache
 from typing import Any
 
+import numpy as np
 from numba import njit
 
 
@@ -59,3 +60,17 @@ def _forgive(kept: Any) -> None:
 def _say_uncached() -> None:
     text = "puredrop: compiled kernels cannot be kept; set NUMBA_CACHE_DIR to a folder that can be written"
     print(text, file=sys.stderr)
+
+
+def flat(x: np.ndarray) -> np.ndarray:
+    """What a kernel reads: one axis, C order, not marked read-only, for which Numba would compile anew."""
+    x = x.ravel()  # a copy only where x is not in C order
+    return x if x.flags.writeable else np.asarray(_Unmarked(x))
+
+
+class _Unmarked:
+    """The memory of an array without the mark that it is read-only."""
+
+    def __init__(self, x: np.ndarray) -> None:
+        self.whole, told = x, x.__array_interface__
+        self.__array_interface__ = {**told, "data": (told["data"][0], False)}

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .compiling import kernel
+from .compiling import flat, kernel
 
 Layout = tuple[int, int, int, int]
 
@@ -52,9 +52,9 @@ def spread(
     """Fill y, in C order, by the map. keep has the A M elements of the layout; fill is a number or like y."""
     fills = fill.reshape(-1) if isinstance(fill, np.ndarray) and fill.ndim else None
     _spread(
-        x.ravel(),  # a copy only where x is not in C order
+        flat(x),
         y.ravel(),
-        keep.ravel().view(np.uint8),
+        flat(keep).view(np.uint8),
         layout,
         scale,
         shift,
