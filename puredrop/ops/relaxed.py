@@ -31,27 +31,27 @@ def times_relaxed(backend: Backend, x: Any, logit_p: Any, *, key: Keys, index: I
     scale, p = 1 + math.exp(logit), 1 / (1 + math.exp(-logit))
 
     def scaled(v: Any) -> Any:
-        return _map(backend, v, key, index, logit, t, 0.0, scale)
+        return _map(backend, v, key, index, logit, 1 / t, 0.0, scale)
 
     def pull(g: Any, needed: Any) -> tuple[Any, Any]:
         to_x = scaled(g)
         if not needed[1]:
             return to_x, None
-        by_rate = _map(backend, to_x * x, key, index, logit, t, p - 1 / t, 1 / t)  # p - z / t
+        by_rate = _map(backend, to_x * x, key, index, logit, -1 / t, p, -1 / t)  # p - z / t
         return to_x, by_rate.sum(dtype=x.dtype).reshape(logit_p.shape)
 
     return scaled(x), pull
 
 
-def _map(backend: Backend, v: Any, key: Keys, index: Index, logit: float, t: float, a: float, b: float) -> Any:
-    """v (a + b (1 - z))."""
+def _map(backend: Backend, v: Any, key: Keys, index: Index, logit: float, inverse_t: float, a: float, b: float) -> Any:
+    """v (a + b s), s = 1 - z for inverse_t = 1 / t, and z itself, which 1 - (1 - z) would round, for -1 / t."""
     kernel = backend.fused.get("times_relaxed")
-    y = None if kernel is None else kernel(v, key, index, (logit, 1 / t, a, b))
+    y = None if kernel is None else kernel(v, key, index, (logit, inverse_t, a, b))
     if y is not None:
         return y
-    with np.errstate(over="ignore"):  # to infinity, of which nothing is kept
-        kept = 1 / (1 + backend.xp.exp((logit + _logistic(backend, key, index)) / t))
-    return v * (a + b * kept).astype(v.dtype).reshape(v.shape)
+    with np.errstate(over="ignore"):  # to infinity, of which nothing is left
+        s = 1 / (1 + backend.xp.exp((logit + _logistic(backend, key, index)) * inverse_t))
+    return v * (a + b * s).astype(v.dtype).reshape(v.shape)
 
 
 def _logistic(backend: Backend, key: Keys, index: Index) -> Any:

@@ -46,7 +46,7 @@ def keep_mask(
     >>> keep_mask(Key(seed=7), whole[1:, 3:], p=0.5).astype(int)
     array([[0, 1, 1]])
     >>> keep_mask(Key(seed=7), (2, 6), p=0.5, packed=True)     # 0b01011110, 0b1101
-    array([ 94, 13], dtype=uint8)
+    array([94, 13], dtype=uint8)
     """
     p = checked_rate("keep_mask", p)
     if checked_key("keep_mask", key) is None:

@@ -139,7 +139,7 @@ def _uniform(words: Lanes, real: Real) -> Lanes:
 
 
 def _relaxed(words: Lanes, logit_p: Lanes, inverse_t: Lanes, a: Lanes, b: Lanes) -> Lanes:
-    """a + b (1 - z), z = sigmoid((logit_p + log u - log(1 - u)) / t), in float32.
+    """a + b (1 - z), z = sigmoid((logit_p + log u - log(1 - u)) / t), in float32; with -1 / t it is a + b z.
 
     The odds u / (1 - u) are a quotient of whole numbers and halves: u never rounds to 1, and one logarithm does.
     """

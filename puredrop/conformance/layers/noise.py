@@ -28,6 +28,7 @@ class Recorder:
             words=self._plain("words"),
             uniform=self._plain("uniform"),
             normal=self._plain("normal"),
+            fused={**original.fused, **self._fused()},
         )
 
     def _note(self, noise: Any, key: Keys, index: Index) -> None:
@@ -51,6 +52,28 @@ class Recorder:
             return noise
 
         return draw
+
+    def _fused(self) -> dict[str, Any]:
+        """The kernels that draw numbers of which nobody else sees anything."""
+
+        def noting(kernel: Any, numbers: Any, dtype: Any) -> Any:
+            def apply(x: Any, key: Keys, index: Index, *what: Any) -> Any:
+                y = kernel(x, key, index, *what)
+                if y is not None:
+                    self._note(numbers(key, index, dtype or x.dtype), key, index)
+                return y
+
+            return apply
+
+        fused, kinds = (
+            self._original.fused,
+            {"times_normal": ("normal", None), "times_relaxed": ("uniform", np.float64)},
+        )
+        return {
+            name: noting(fused[name], getattr(self._original, numbers), dtype)
+            for name, (numbers, dtype) in kinds.items()
+            if name in fused
+        }
 
     @contextmanager
     def paused(self) -> Iterator[None]:
