@@ -136,6 +136,15 @@ def test_dense_shapes(shape, per_example):
     assert drop_connect(x, W, B, 0.5, per_example=per_example, key=KEY).shape == (*shape[:-1], 3)
 
 
+@pytest.mark.parametrize(("inputs", "outputs"), [(0, 3), (4, 0)])
+def test_dense_layers_without_inputs_or_outputs(inputs, outputs, backend):
+    x, w = (Tensor(np.ones((n, inputs), np.float32), backend, requires_grad=True) for n in (2, outputs))
+    y = drop_connect(x, w, None, 0.5, key=KEY)
+    y.sum().backward()
+    assert (y.shape, x.grad.shape, w.grad.shape) == ((2, outputs), x.shape, w.shape)
+    assert not y.data.any()
+
+
 def test_positions_of_an_example_share_its_weights():
     x = np.repeat(X[:2, None], 3, axis=1)  # (N, L, I)
     y = drop_connect(x, W, None, 0.5, key=KEY)

@@ -68,7 +68,7 @@ def _dropped(backend: Backend, draw: Draw, scale: float) -> Dropped:
     shape = draw.index.shape
 
     def apply(weights: Any) -> Any:
-        each = weights.reshape(-1, *shape[1:])
+        each = weights if weights.ndim == 3 else weights[None]
         return backend.drop(each if len(each) == shape[0] else backend.xp.broadcast_to(each, shape), *draw, scale)
 
     return apply
