@@ -37,6 +37,19 @@ def positive(*shape):
 
 LSTM = [normal(3, 2, 2), normal(2, 3), normal(2, 3), normal(12, 2), normal(12, 3), normal(12)]
 UNITS = R.random((2, 3)) > 0.4
+AT_STEPS = R.random((4, 3, 2, 3)) > 0.4  # masks that are fresh at each of the 3 steps
+LSTM_NOISE = [
+    {"state": (UNITS, 1.7)},
+    {"update": (UNITS, 1.7)},
+    {"update": (AT_STEPS[0], 1.7)},
+    {"update": (None, 0.7)},
+    {"memory": (UNITS, 1.0)},
+    {"zoneout": AT_STEPS[1]},
+    {"zoneout_memory": AT_STEPS[2]},
+    {"zoneout": 0.3, "zoneout_memory": 0.6},
+    {"state": (UNITS, 1.7), "update": (AT_STEPS[0], 1.7), "zoneout": AT_STEPS[1], "zoneout_memory": AT_STEPS[2]},
+    {"state": (UNITS, 1.7), "memory": (~UNITS, 1.0), "zoneout": AT_STEPS[1], "zoneout_memory": AT_STEPS[2]},
+]
 QKV = [normal(1, 2, 3, 2), normal(1, 2, 3, 2), normal(1, 2, 3, 2)]
 
 # name of the primitive -> (function, inputs): at least one case for each primitive, several where shapes matter
@@ -133,8 +146,8 @@ CASES = {
     "lstm_sequence": [
         (lambda *a: ops.lstm_sequence(*a), LSTM),
         (lambda *a: ops.lstm_sequence(*a, reverse=True), LSTM),
-        (lambda *a: ops.lstm_sequence(*a, keep=UNITS, scale=1.7), LSTM),
-        (lambda *a: ops.lstm_sequence(*a, keep=UNITS, scale=1.7, reverse=True), LSTM),
+        *((lambda *a, noise=noise: ops.lstm_sequence(*a, **noise), LSTM) for noise in LSTM_NOISE),
+        *((lambda *a, noise=noise: ops.lstm_sequence(*a, **noise, reverse=True), LSTM) for noise in LSTM_NOISE),
         (lambda x, h, w: ops.lstm_sequence(x, h, h, w, w, 0.0), [normal(3, 2, 3), normal(2, 3), normal(12, 3)]),
     ],
     "convolve": [
@@ -322,10 +335,26 @@ def test_a_slice_s_gradient_never_goes_into_an_array_of_somebody_else():
     assert np.array_equal(g, np.ones((3, 2)))
 
 
-@pytest.mark.parametrize("options", [{}, {"reverse": True}, {"keep": UNITS, "scale": 1.7}])
-def test_the_fused_lstm_is_its_reference(options):
-    composed = ops.lstm_sequence.reference(*LSTM, **options)
-    np.testing.assert_allclose(ops.lstm_sequence(*LSTM, **options), composed, rtol=1e-13, atol=1e-15)
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("noise", [{}, *LSTM_NOISE], ids=", ".join)
+def test_the_fused_lstm_is_its_reference(noise, reverse):
+    composed = ops.lstm_sequence.reference(*LSTM, **noise, reverse=reverse)
+    np.testing.assert_allclose(ops.lstm_sequence(*LSTM, **noise, reverse=reverse), composed, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("not_finite", [np.nan, np.inf])
+@pytest.mark.parametrize("sequence", [ops.lstm_sequence, ops.lstm_sequence.reference])
+def test_what_an_lstm_drops_cannot_spread(sequence, not_finite):
+    """Unit 0 holds NaN or infinity where it is not selected, and nothing else shows it."""
+    x, h, c, *weights = LSTM
+    others = np.broadcast_to([False, True, True], (2, 3))
+    bad = np.where(others, 0.0, not_finite)
+    clean, fresh = sequence(x, h, c, *weights, memory=(others, 1.0)), np.broadcast_to(others, (3, 2, 3))
+    assert np.array_equal(sequence(x, h, c + bad, *weights, memory=(others, 1.0)), clean)
+    clean = sequence(x, h, c, *weights, zoneout=fresh)
+    assert np.array_equal(sequence(x, h, c + bad, *weights, zoneout=fresh)[:-1], clean[:-1]), "zoned out in h, not in c"
+    drop = {"state": (others, 2.0), "zoneout": ~np.zeros((3, 2, 3), bool)}
+    assert np.array_equal(sequence(x, h + bad, c, *weights, **drop)[1:], sequence(x, h, c, *weights, **drop)[1:])
 
 
 def test_joining_keeps_signs_and_names_what_does_not_fit():

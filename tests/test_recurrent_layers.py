@@ -29,6 +29,9 @@ TOGETHER = {
     "GRU": {"input": 0.3, "state": 0.3, "tied": False, "update": 0.3, "zoneout": 0.3, "weight": 0.3},
     "LSTM": {"state": 0.3, "tied": False, "update": 0.3, "zoneout": 0.3, "zoneout_memory": 0.3, "weight": 0.3},
 }
+# An LSTM with a mask for each gate runs step by step, one with a mask for all gates as one primitive.
+TIED = {"state": 0.3, "update": 0.3, "zoneout": 0.3, "zoneout_memory": 0.3}
+MANY = [*TOGETHER.items(), ("LSTM", TIED), ("LSTM", {"memory": 0.3, "zoneout": 0.3, "zoneout_memory": 0.3})]
 
 
 def built(kind, layers=1, inputs=D, hidden=H, seed=7, **options):
@@ -401,11 +404,10 @@ def test_the_gradient_sees_the_masks_of_input_and_state():
 
 
 # ---------------------------------------------------------------------------------------------------- cells, sequences
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_cell_in_a_loop_is_the_sequence_with_the_same_masks(kind):
+@pytest.mark.parametrize(("kind", "rates"), MANY)
+def test_a_cell_in_a_loop_is_the_sequence_with_the_same_masks(kind, rates):
     """`RNN(GRUCell)` was not `GRU` in TensorFlow, where cells kept their masks."""
-    record = RecurrentDropout(**TOGETHER[kind])
-    record = RecurrentDropout(**{**TOGETHER[kind], "output": 0.0}) if record.output else record
+    record = RecurrentDropout(**{**rates, "output": 0.0})
     sequence, cell = built(kind, dropout=record), getattr(nn, f"{kind}Cell")(D, H, dropout=record).seed(7)
     weights = {name.removesuffix("_l0"): w for name, w in sequence.state_dict().items()}
     cell.astype(np.float64).load_state_dict(weights)
@@ -430,10 +432,10 @@ def test_cells_projections_are_those_of_the_sequence():
 
 
 # ------------------------------------------------------------------------------------------------------------- chunks
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "rates"), MANY)
 @pytest.mark.parametrize("detached", [False, True])
-def test_a_sequence_read_in_chunks_is_dropped_as_if_read_at_once(kind, detached):
-    record = RecurrentDropout(**TOGETHER[kind], between=0.3)
+def test_a_sequence_read_in_chunks_is_dropped_as_if_read_at_once(kind, rates, detached):
+    record = RecurrentDropout(**rates, between=0.3)
     y, last = built(kind, 2, dropout=record)(X)
     net = built(kind, 2, dropout=record, masks_per="sequence")
     state, ys = None, []
@@ -572,7 +574,7 @@ class Tagger(nn.Module):
 BATCH = X.swapaxes(0, 1)
 SAMPLED = [
     *((kind, RecurrentDropout(**{rate: 0.4})) for kind, rate in EACH),
-    *((kind, RecurrentDropout(**TOGETHER[kind], between=0.4)) for kind in KINDS),
+    *((kind, RecurrentDropout(**rates, between=0.4)) for kind, rates in MANY),
     ("LSTM", RecurrentDropout(input=0.4, state=0.4, tied=False, weight=0.4)),
     ("GRU", 0.4),
 ]
@@ -667,8 +669,9 @@ def test_prediction_in_the_middle_of_training_changes_nothing():
     assert np.array_equal(nets[0](x).data, nets[1](x).data)
 
 
-def test_masks_and_values_are_the_same_on_every_backend(backend):
-    record = RecurrentDropout(**TOGETHER["LSTM"])
+@pytest.mark.parametrize("rates", [TOGETHER["LSTM"], TIED], ids=["untied", "tied"])
+def test_masks_and_values_are_the_same_on_every_backend(rates, backend):
+    record = RecurrentDropout(**rates)
     reference, net = (built("LSTM", dropout=record).to(name) for name in ("numpy", backend))
     for ours, theirs in zip(draws_of(net, X), draws_of(reference, X), strict=True):
         assert np.array_equal(ours, theirs)
@@ -684,17 +687,30 @@ def with_gradients(net, x, first):
     return [y.data, state.h.data, state.c.data, x.grad, *(a.grad for a in first), *(p.grad for p in net.parameters())]
 
 
+FUSED = [
+    0.0,
+    *(RecurrentDropout(**{rate: 0.4}) for rate in ("state", "update", "memory", "zoneout", "zoneout_memory")),
+    RecurrentDropout(input=0.4, state=1.0, weight=0.4),
+    RecurrentDropout(update=0.4, update_locked=True),
+    RecurrentDropout(update=1.0, zoneout=1.0),
+    RecurrentDropout(memory=1.0, zoneout_memory=1.0),
+    RecurrentDropout(**TIED),
+    RecurrentDropout(state=0.4, memory=0.4, zoneout=0.2, zoneout_memory=0.7, weight=0.4),
+]
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize(
-    "dropout", [0.0, RecurrentDropout(state=0.4), RecurrentDropout(input=0.4, state=1.0, weight=0.4)], ids=str
-)
-def test_the_fused_sequence_is_the_composed_one(monkeypatch, dropout, bias, dtype, backend):
+@pytest.mark.parametrize(("bias", "mode"), [(True, "train"), (False, "train"), (True, "eval")])
+@pytest.mark.parametrize("dropout", FUSED, ids=str)
+def test_the_fused_sequence_is_the_composed_one(monkeypatch, dropout, bias, mode, dtype, backend):
+    """Values, last states and every gradient; in two layers and both directions, from a state that is not 0."""
     first = [np.random.default_rng(i).standard_normal((4, N, H)).astype(dtype) for i in range(2)]
     options = {"bidirectional": True, "dropout": dropout, "bias": bias}
     fused, composed = (nn.LSTM(D, H, 2, **options).to(backend).seed(7).astype(dtype) for _ in range(2))
+    for net in (fused, composed):
+        net.train() if mode == "train" else net.eval()
     ours = with_gradients(fused, X.astype(dtype), first)
-    monkeypatch.setattr(sequences, "_is_plain", lambda *args: False)
+    monkeypatch.setattr(sequences, "_runs_fused", lambda *args: False)
     theirs = with_gradients(composed, X.astype(dtype), first)
     for a, b in zip(ours, theirs, strict=True):
         assert a.dtype == dtype
@@ -709,7 +725,7 @@ def test_a_dropped_unit_of_the_state_cannot_spread_what_is_not_finite(monkeypatc
         [keep] = draws_of(copy.deepcopy(net), X)
         h = Tensor(np.where(keep, 1.0, np.nan), requires_grad=True)
         if not plain:
-            monkeypatch.setattr(sequences, "_is_plain", lambda *args: False)
+            monkeypatch.setattr(sequences, "_runs_fused", lambda *args: False)
         y, _ = net(X, (h, np.zeros((1, N, 16))))
         y.sum().backward()
         seen.append([y.data, h.grad])
@@ -727,12 +743,26 @@ def test_which_options_run_fused(monkeypatch):
             built("LSTM", dropout=dropout)(X)
     with pytest.raises(ZeroDivisionError):  # what evaluation leaves alone does not hinder it
         built("LSTM", dropout=RecurrentDropout(update=0.4, state=0.4, tied=False)).eval()(X)
-    assert len(calls) == 3
-    for record in (RecurrentDropout(zoneout=0.4), RecurrentDropout(state=0.4, tied=False)):
-        built("LSTM", dropout=record)(X)
+    record = RecurrentDropout(state=0.4, memory=0.4, zoneout=0.4, zoneout_memory=0.4)
+    for net in (built("LSTM", dropout=record), built("LSTM", dropout=record).eval()):
+        with pytest.raises(ZeroDivisionError):
+            net(X)
+    assert len(calls) == 5
+    built("LSTM", dropout=RecurrentDropout(state=0.4, tied=False))(X)
     built("LSTM", projection=2)(X)
     built("LSTM")(X, lengths=[1, 2, 3])
-    assert len(calls) == 3
+    assert len(calls) == 5
+
+
+def test_evaluation_at_rates_of_0_and_1_never_sees_the_value_that_does_not_count():
+    """p old + (1 - p) new would be NaN there: 0 times what is not finite."""
+    ones = np.ones((1, N, H))
+    y, _ = built("LSTM", dropout=RecurrentDropout(zoneout=1.0)).eval()(X, (ones, np.nan * ones))
+    assert np.array_equal(y.data, np.ones((L, N, H)))
+    at_0 = RecurrentDropout(zoneout_memory=LinearRamp(1.0, steps=2))
+    y, state = built("LSTM", dropout=at_0).eval()(X, (ones, np.inf * ones))
+    assert np.isposinf(state.c.data).all()
+    assert np.isfinite(y.data).all()
 
 
 def test_long_sequences_need_no_deep_stack():

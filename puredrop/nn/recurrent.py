@@ -8,7 +8,6 @@ from typing import Any, Literal, TypeAlias
 
 from .. import ops, variants
 from ..streams import lying_as
-from ..variants.bernoulli_map import inverted_scale
 from ..variants.door import checked_array, whole_number
 from .cells import LSTM_KIND, Kind, Weights, add_dropout, add_weights, begun, gru, into_gates, projected, rnn
 from .init import Initialiser
@@ -105,7 +104,7 @@ class _Recurrent(Module):
         """One direction of one layer: (L, N, H), and its last state."""
         reverse = suffix.endswith("_reverse")
         x, w, noise = begun(self, suffix, self.kind, x, draws)
-        if valid is None and self.kind is LSTM_KIND and _is_plain(x, w, noise):
+        if valid is None and self.kind is LSTM_KIND and _runs_fused(x, w, noise):
             return _fused(x, state, w, noise, reverse)
         return over_time(self.kind, into_gates(x, w), state, w, noise, valid, reverse)
 
@@ -165,18 +164,17 @@ def over_time(
     return ops.stack(hs), state
 
 
-def _is_plain(x: Any, w: Weights, noise: Noise) -> bool:
-    """Whether an LSTM does nothing within its loop but to lock one mask of its state, for all gates."""
+def _runs_fused(x: Any, w: Weights, noise: Noise) -> bool:
+    """Whether `ops.lstm_sequence` does all that an LSTM does within its loop: one mask of the state for all gates."""
     locked = noise.drawn.get("state")
     tied = len(x.shape) == 3 and (locked is None or locked.mask.ndim == 2)
-    return tied and noise.within() <= {"state"} and w.hr is None and len(w.hh.shape) == 2
+    return tied and w.hr is None and len(w.hh.shape) == 2
 
 
 def _fused(x: Any, state: tuple[Any, ...], w: Weights, noise: Noise, reverse: bool) -> tuple[Any, tuple[Any, ...]]:
     """The same as `over_time`, in one step of the graph."""
-    p, keep = noise.drawn.get("state", (0.0, None))
-    bias, scale = w.bias_ih + w.bias_hh, inverted_scale(p)
-    y = ops.lstm_sequence(x, *state, w.ih, w.hh, bias, keep=keep, scale=scale, reverse=reverse)  # (L + 2, N, H)
+    bias = w.bias_ih + w.bias_hh
+    y = ops.lstm_sequence(x, *state, w.ih, w.hh, bias, reverse=reverse, **noise.of_a_sequence())  # (L + 2, N, H)
     h = y[:-2] if reverse else y[1:-1]
     return h, (h[0] if reverse else h[-1], y[-1])
 

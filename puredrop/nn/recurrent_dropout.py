@@ -16,6 +16,7 @@ import numpy as np
 from .. import ops, variants
 from ..random import Index, Keys, passes
 from ..variants.asked import Asked
+from ..variants.bernoulli_map import inverted_scale
 from ..variants.door import checked_rate, one_rate
 from ..variants.noise import keep_array
 from ..variants.schedules import Schedule
@@ -204,6 +205,11 @@ def _by_row(keep: Any, key: Keys, index: Index) -> Any:
     return apart.swapaxes(0, 1).reshape(first, len(key) * rows, width)
 
 
+def _mean(p: float) -> Any:
+    """The rate of a mean of old and new; at 0 and 1 a mask instead, for there the other one does not count at all."""
+    return np.full((1, 1), p == 0.0) if p in (0.0, 1.0) else p
+
+
 class CellDropout(Module):
     """The sites of one direction of one layer: one for each rate that is not 0."""
 
@@ -261,10 +267,6 @@ class Noise(NamedTuple):
         }
         return Noise(step)
 
-    def within(self) -> set[str]:
-        """What is drawn within the loop over time."""
-        return set(self.drawn) - {"input"}
-
     def input(self, x: Any) -> Any:
         """d(x); (gates, *x.shape) where each gate has a mask of its own."""
         return self._locked("input", x)
@@ -297,3 +299,15 @@ class Noise(NamedTuple):
             return new
         p, mask = self.drawn[name]
         return variants.zoneout(new, old, p, mask=mask, training=mask is not None)
+
+    def of_a_sequence(self) -> dict[str, Any]:
+        """The same for all steps at once, as `ops.lstm_sequence` takes it."""
+        asked: dict[str, Any] = {}
+        for name, (p, mask) in self.drawn.items():
+            if name in ("state", "update"):
+                asked[name] = mask, inverted_scale(p)
+            elif name == "memory":
+                asked |= {"update": (None, 1.0 - p)} if mask is None else {"memory": (mask, 1.0)}
+            elif name in ("zoneout", "zoneout_memory"):
+                asked[name] = _mean(p) if mask is None else mask
+        return asked
